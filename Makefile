@@ -1,0 +1,46 @@
+# Two commands do everything on a machine with python3 and make: `make demo` and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test setup check fast slow bench format tables clean
+demo: .venv/ready ## simulated exchange, record, query, show
+	$(BIN)/recorder demo
+
+test: .venv/dev-ready check fast slow ## all checks and tests
+
+check: .venv/dev-ready
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/recorder tables --check
+
+fast: .venv/dev-ready
+	$(BIN)/pytest -q -m "not slow"
+
+slow: .venv/dev-ready
+	$(BIN)/pytest -q -m slow
+
+bench: .venv/dev-ready
+	$(BIN)/python -m benchmarks
+
+format: .venv/dev-ready
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+tables: .venv/ready
+	$(BIN)/recorder tables
+
+setup: .venv/dev-ready
+
+.venv/ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; try make PYTHON=python3.12")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q -c constraints.txt -e .
+	touch $@
+
+.venv/dev-ready: .venv/ready
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv demo-data .mypy_cache .ruff_cache .pytest_cache
