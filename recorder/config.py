@@ -113,9 +113,7 @@ class Monitor(_Part):
 class Settings(BaseSettings):
     """All settings; arguments come from the file, the environment wins over the file."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="RECORDER__", env_nested_delimiter="__", extra="forbid", frozen=True
-    )
+    model_config = SettingsConfigDict(env_prefix="RECORDER__", env_nested_delimiter="__", extra="forbid", frozen=True)
     venue: Venue = Venue()
     record: Record = Record()
     data: Data = Data()
@@ -147,7 +145,7 @@ def load(path: Path | None = None, data: Path | None = None) -> Settings:
     try:
         settings = Settings(**raw)
     except ValidationError as error:
-        raise ConfigError(_explain(error, place, raw)) from error
+        raise ConfigError(_explain(error, place)) from error
     if data is not None and settings.data.dir != data:  # an argument wins over the environment too
         settings = settings.model_copy(update={"data": settings.data.model_copy(update={"dir": data})})
     return settings
@@ -158,9 +156,7 @@ def _read(path: Path, required: bool) -> dict[str, Any]:
         return tomllib.loads(path.read_text())
     except FileNotFoundError as error:
         if required:
-            raise ConfigError(
-                f"{path}: no such file; name an existing one with -c, or leave -c out"
-            ) from error
+            raise ConfigError(f"{path}: no such file; name an existing one with -c, or leave -c out") from error
         return {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
@@ -183,7 +179,7 @@ def _reject_unknown_environment() -> None:
             raise ConfigError(f"environment {name}: unknown setting; known ones: {', '.join(sorted(known))}")
 
 
-def _explain(error: ValidationError, place: Path, raw: dict[str, Any]) -> str:
+def _explain(error: ValidationError, place: Path) -> str:
     first = error.errors()[0]
     where = [str(part) for part in first["loc"]]
     section, key = where[0], where[1] if len(where) > 1 else ""
@@ -194,6 +190,8 @@ def _explain(error: ValidationError, place: Path, raw: dict[str, Any]) -> str:
         kind = "key" if key else "table"
         spot = f"[{section}] {key}" if key else f"[{section}]"
         return f"{source}: {spot}: unknown {kind}; known: {', '.join(names)}"
+    if not key:
+        return f"{source}: {section} must be a table, as in [{section}]"
     message = first["msg"].removeprefix("Value error, ")
     example = EXAMPLES.get(f"{section}.{key}", "")
     return f"{source}: [{section}] {key}: {message}" + (f"; for example {example}" if example else "")

@@ -1,0 +1,86 @@
+"""The whole venue: CPU and memory of capture and writer against a bare client of the same stream, in one run.
+
+Both receive V2 depth, bbo and trades and V1 trades and 1 m klines of 38 pairs, at the same time.
+Bars: CPU at most 2 x the floor, memory at most 250 MB together.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+import psutil
+
+SECONDS = float(os.environ.get("BENCH_SECONDS", "60"))
+WARM_UP_SECONDS = 20
+
+
+def cpu(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        measure(Path(folder))
+
+
+def measure(folder: Path) -> None:
+    market = subprocess.Popen(
+        [sys.executable, "-m", "recorder", "simulate", "--pairs", "38"], stdout=subprocess.PIPE, text=True
+    )
+    assert market.stdout is not None
+    urls = json.loads(market.stdout.readline())
+    with urllib.request.urlopen(urls["rest"] + "/api/v1/exchangeInfo") as reply:
+        symbols = [row["symbol"] for row in json.load(reply)["symbols"]]
+    settings = {
+        "RECORDER__VENUE__REST_URL": urls["rest"],
+        "RECORDER__VENUE__WS_V1_URL": urls["ws_v1"],
+        "RECORDER__VENUE__WS_V2_URL": urls["ws_v2"],
+        "RECORDER__RECORD__STREAMS": '["depth","bbo","trade","kline"]',
+        "RECORDER__RECORD__SYMBOLS": json.dumps(symbols),
+    }
+    run = subprocess.Popen(
+        [sys.executable, "-m", "recorder", "run", "--data", str(folder / "data")],
+        env=os.environ | settings,
+        stderr=subprocess.DEVNULL,
+    )
+    floor = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks._floor", urls["ws_v1"], urls["ws_v2"], ",".join(symbols)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        time.sleep(WARM_UP_SECONDS)
+        capture = psutil.Process(run.pid)
+        others = capture.children(recursive=True)
+        parts = {
+            "capture": [capture],
+            "writer": others,
+            "floor": [psutil.Process(floor.pid)],
+            "exchange": [psutil.Process(market.pid)],
+        }
+        before = {name: sum(map(cpu, group)) for name, group in parts.items()}
+        peak = 0
+        end = time.monotonic() + SECONDS
+        while time.monotonic() < end:
+            time.sleep(0.5)
+            peak = max(peak, sum(p.memory_info().rss for p in [capture, *others]))
+        used = {name: sum(map(cpu, group)) - before[name] for name, group in parts.items()}
+        floor.terminate()
+        frames = int(floor.communicate()[0])
+    finally:
+        for process in (run, floor, market):
+            process.terminate()
+            process.wait()
+    rate = frames / (SECONDS + WARM_UP_SECONDS)
+    for name, seconds in used.items():
+        print(f"{name:9} {100 * seconds / SECONDS:5.1f} % of a core, {1e6 * seconds / SECONDS / rate:5.0f} us a frame")
+    ours = used["capture"] + used["writer"]
+    print(f"frames a second              {rate:6.0f}")
+    print(f"capture + writer / floor     {ours / used['floor']:6.2f}   required <= 2")
+    print(f"memory, capture + writer     {peak / 1e6:6.0f} MB required <= 250 MB")

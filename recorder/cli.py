@@ -1,0 +1,175 @@
+"""The command line: verbs that wire the rooms together. Data goes to stdout, words to stderr.
+
+Exit status: 0 good, 1 found a problem, 2 wrong use. Imports of the heavy rooms stay inside the verbs, so that
+`recorder run` does not carry DuckDB in its memory and `recorder --help` answers at once.
+"""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from recorder.config import Settings, load
+from recorder.errors import RecorderError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Records HashKey Exchange market data: nothing received is lost, everything missing is known.",
+)
+Data = Annotated[Path | None, typer.Option("--data", metavar="DIR", help="The lake. Default: [data] dir.")]
+Config = Annotated[Path | None, typer.Option("-c", "--config", metavar="FILE", help="Default: config.toml here.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+
+
+class OutputFormat(StrEnum):
+    table = "table"
+    csv = "csv"
+    json = "json"
+    parquet = "parquet"
+
+
+def main() -> NoReturn:
+    """Run the command; a known error is one line on stderr and exit status 2."""
+    try:
+        app(standalone_mode=True)
+    except RecorderError as error:
+        print(f"recorder: {error}", file=sys.stderr)  # noqa: T201 the one place that speaks to people
+        sys.exit(2)
+    except BrokenPipeError:
+        sys.exit(0)  # the reader of our output had enough, as in `recorder sql … | head`
+    sys.exit(0)
+
+
+@app.command()
+def run(data: Data = None, config: Config = None) -> None:
+    """Record until SIGTERM or SIGINT; then drain, make parts, and exit 0."""
+    from recorder.logs import set_up_logs
+    from recorder.service import run as serve
+
+    settings = load(config, data)
+    set_up_logs()
+    raise typer.Exit(serve(settings))
+
+
+@app.command()
+def demo(
+    seconds: Annotated[float, typer.Option(min=1, help="How long to record.")] = 20,
+    data: Annotated[Path, typer.Option("--data", metavar="DIR")] = Path("demo-data"),
+) -> None:
+    """Simulated exchange, recorder, first queries; no network."""
+    from recorder.demo import demo as show
+
+    raise typer.Exit(show(data, seconds))
+
+
+@app.command()
+def simulate(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free port.")] = 0,
+    seed: int = 1,
+    symbols: Annotated[str, typer.Option(metavar="A,B", help="Symbols to offer.")] = "",
+    pairs: Annotated[int, typer.Option(min=0, help="38: the whole Hong Kong venue.")] = 0,
+    rate: Annotated[float, typer.Option(help="How busy, times normal.")] = 1.0,
+    speed: Annotated[float, typer.Option(help="Exchange time runs this much faster.")] = 1.0,
+    faults: Annotated[Path | None, typer.Option(metavar="FILE")] = None,
+    ledger: Annotated[Path | None, typer.Option(metavar="FILE", help="One line a frame sent.")] = None,
+    capture: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="Serve a real recording.")] = None,
+) -> None:
+    """Our own exchange: WS V1, V2 and REST on one port, whose addresses are the first line of stdout."""
+    from recorder.exchange.app import Options
+    from recorder.exchange.app import simulate as serve
+
+    options = Options(
+        port=port,
+        seed=seed,
+        symbols=tuple(s for s in symbols.split(",") if s),
+        pairs=pairs,
+        rate=rate,
+        speed=speed,
+        faults=faults,
+        ledger=ledger,
+        captures=tuple(capture or ()),
+    )
+    raise typer.Exit(serve(options))
+
+
+@app.command()
+def status(data: Data = None, config: Config = None, json: Json = False) -> None:
+    """What is recorded, how fresh it is, what is missing, and how long the disk lasts."""
+    from recorder.lake.status import status as read
+    from recorder.monitor.report import print_json, print_status
+
+    settings = load(config, data)
+    found = read(settings.data.dir, settings.data.recorder)
+    (print_json if json else print_status)(found)
+
+
+@app.command()
+def coverage(
+    table: Annotated[str | None, typer.Option(metavar="T", help="trade, depth, kline, …")] = None,
+    symbol: Annotated[str | None, typer.Option(metavar="S")] = None,
+    start: Annotated[str | None, typer.Option("--from", metavar="T", help="ISO 8601, UTC.")] = None,
+    end: Annotated[str | None, typer.Option("--to", metavar="T", help="ISO 8601, UTC.")] = None,
+    data: Data = None,
+    config: Config = None,
+    json: Json = False,
+) -> None:
+    """Intervals that are whole, and those that are not, with the reason."""
+    from recorder.lake.query import answer as write
+    from recorder.lake.query import coverage_query
+
+    query = coverage_query(table, symbol, start, end)
+    write(_lake(config, data), query, "json" if json else "table", None)
+
+
+@app.command()
+def sql(
+    query: Annotated[str, typer.Argument(help='As in "SELECT count(*) FROM trade".')],
+    format: Annotated[OutputFormat, typer.Option(help="How to print it.")] = OutputFormat.table,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write there instead of stdout.")] = None,
+    json: Json = False,
+    data: Data = None,
+    config: Config = None,
+) -> None:
+    """Ask the lake; reads only. `recorder sql "SHOW TABLES"` lists the views."""
+    from recorder.lake.query import answer
+
+    answer(_lake(config, data), query, "json" if json else format.value, out)
+
+
+@app.command()
+def tables(
+    check: Annotated[bool, typer.Option("--check", help="Only say whether it is up to date.")] = False,
+    out: Annotated[Path, typer.Option(metavar="FILE")] = Path("docs/tables.md"),
+) -> None:
+    """Write docs/tables.md from schemas/."""
+    from recorder.lake import tables_doc
+
+    if not check:
+        tables_doc.write(out)
+        typer.echo(f"wrote {out}", err=True)
+    elif not tables_doc.check(out):
+        typer.echo(f"{out} is not what schemas/ says; run `recorder tables`", err=True)
+        raise typer.Exit(1)
+
+
+@app.command()
+def doctor(data: Data = None, config: Config = None, json: Json = False) -> None:
+    """Configuration, disk, clock, reachability, versions; what to do about each."""
+    from recorder.monitor.doctor import examine
+    from recorder.monitor.report import print_findings, print_json
+
+    settings = load(config, data)
+    findings = examine(settings)
+    (print_json if json else print_findings)(findings)
+    raise typer.Exit(1 if any(not finding["ok"] for finding in findings) else 0)
+
+
+def _lake(config: Path | None, data: Path | None) -> "Lake":  # type: ignore[name-defined]  # noqa: F821
+    from recorder.lake.reader import open_lake
+
+    settings: Settings = load(config, data)
+    return open_lake(settings.data.dir)

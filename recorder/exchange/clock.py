@@ -1,0 +1,34 @@
+"""The exchange's clock: stands still until it is begun, then runs, perhaps faster than ours."""
+
+import time
+from collections.abc import Callable
+
+
+class Clock:
+    """Exchange time in ns: `start_ns` + `speed` x the time since `begin`."""
+
+    def __init__(self, start_ns: int, speed: float, monotonic: Callable[[], int] = time.monotonic_ns) -> None:
+        self._start = start_ns
+        self._speed = speed
+        self._monotonic = monotonic
+        self._begun: int | None = None
+
+    @property
+    def running(self) -> bool:
+        return self._begun is not None
+
+    def begin(self) -> None:
+        if self._begun is None:
+            self._begun = self._monotonic()
+
+    def now(self) -> int:
+        if self._begun is None:
+            return self._start
+        return self._start + int((self._monotonic() - self._begun) * self._speed)
+
+    def now_ms(self) -> int:
+        return self.now() // 1_000_000
+
+    def seconds_until(self, exchange_ns: int) -> float:
+        """How long we have to wait, in our own seconds."""
+        return max(0.0, (exchange_ns - self.now()) / self._speed / 1e9)

@@ -1,0 +1,76 @@
+"""What V2 answers: each request is acknowledged, or refused with the request repeated.
+
+One symbol a frame. A success says only that the request was understood: a dormant symbol is
+acknowledged too, and never sends anything. What cannot be tied to a stream is refused as on V1.
+"""
+
+from typing import Any
+
+import orjson
+
+from recorder.exchange.candles import INTERVALS
+from recorder.exchange.connection import Connection
+from recorder.exchange.hub import Hub
+from recorder.exchange.registry import Key, Subscription
+from recorder.exchange.v1_requests import ERRORS, Refused, read
+
+TOPICS = {"kline", "realtimes", "trade", "depth", "bbo", "markPrice"}
+SUCCESS = ("0", "Success")
+PARAMETER_ERROR = ("-100011", "Parameter error!")
+
+
+class V2Requests:
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    def handle(self, connection: Connection, text: str | bytes) -> None:
+        """Answer one frame of a client."""
+        try:
+            frame = read(text)
+            if "ping" in frame:
+                connection.send(b'{"pong":%d}' % self._hub.clock.now_ms())
+            elif "pong" not in frame:
+                self._act(connection, frame)
+        except Refused as refused:
+            error = {"code": ERRORS[str(refused)], "desc": str(refused)}
+            connection.send(orjson.dumps(error))
+
+    def _act(self, connection: Connection, frame: dict[str, Any]) -> None:
+        event, topic = frame.get("event"), frame.get("topic")
+        if event == "cancel_all":
+            self._hub.v2_clients.remove_all(connection)
+            connection.send(b'{"event":"cancel_all","code":"0","msg":"Success","site":"hk"}')
+            return
+        if topic not in TOPICS:
+            raise Refused("Invalid topic!" if topic else "Topic required!")
+        if event not in ("sub", "cancel"):
+            raise Refused("Invalid event!" if event else "Event required!")
+        key = self._key(str(topic), frame)
+        code, message = SUCCESS if key else PARAMETER_ERROR
+        answer = {
+            "topic": topic,
+            "event": event,
+            "params": frame.get("params", {}),
+            "code": code,
+            "msg": message,
+            "site": "hk",
+        }
+        connection.send(orjson.dumps(answer), topic=str(topic), symbol=key.symbol if key else "")
+        if key is not None and event == "sub":
+            self._hub.v2.subscribe(Subscription(connection, key))
+            self._hub.subscribed()
+        elif key is not None:
+            self._hub.v2_clients.remove(connection, key)
+
+    def _key(self, topic: str, frame: dict[str, Any]) -> Key | None:
+        """The stream asked for; None if there is no such stream (a list of symbols is none)."""
+        params = frame.get("params")
+        if not isinstance(params, dict) or str(frame.get("site") or "HK").upper() != "HK":
+            return None
+        series = self._hub.source.series.get(str(params.get("symbol")))
+        interval = str(params.get("klineType"))
+        if series is None or (topic == "kline" and interval not in INTERVALS):
+            return None
+        if topic == "markPrice" and not series.instrument.contract:
+            return None
+        return Key(topic, series.symbol, interval if topic == "kline" else "")

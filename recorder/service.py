@@ -1,0 +1,157 @@
+"""`recorder run`: the capture process, and the writer process that it starts and keeps alive.
+
+The two share nothing but the journal on disk, so each may die at any time. Shutting down is one line of
+thought: lines close, the journal is drained and closed, then the writer turns what is left into parts.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import structlog
+
+from recorder.capture.run import capture
+from recorder.config import Settings
+from recorder.errors import LakeError
+from recorder.journal.lock import Lock
+
+log = structlog.get_logger()
+
+WRITER_RESTART_SECONDS = 1.0  # pause before a writer that died is started again; doubles up to a minute
+WRITER_RESTART_LIMIT = 60.0
+FORCED = 1  # exit status after a second signal: what is in the journal becomes parts at the next start
+
+
+def run(settings: Settings) -> int:
+    """Record until SIGTERM or SIGINT; returns the exit status.
+
+    Raises BusyError when another recorder holds the data, LakeError when the data directory cannot be
+    used, VenueError when none of the symbols asked for exists.
+    """
+    root = settings.data.dir
+    rec = settings.data.recorder
+    folder = make_folders(root, rec)
+    with Lock(folder / "LOCK"):
+        prepare_lake(root)
+        with contextlib.suppress(ImportError):
+            import uvloop
+
+            return uvloop.run(_serve(settings))
+        return asyncio.run(_serve(settings))
+
+
+def make_folders(root: Path, rec: str) -> Path:
+    """Make `<root>/journal/<rec>`, told apart from every way in which that can fail."""
+    folder = root / "journal" / rec
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise LakeError(f"{root}: a file is in the way; name a directory with --data or [data] dir") from error
+    except OSError as error:
+        raise LakeError(
+            f"{root}: cannot be made or written ({error.strerror}); name a writable directory with --data or [data] dir"
+        ) from error
+    if not os.access(folder, os.W_OK):
+        raise LakeError(f"{folder}: not writable; mend its permissions, or name another with --data")
+    return folder
+
+
+def prepare_lake(root: Path) -> None:
+    """Make the lake readable before its first row; in a process of its own, so that pyarrow stays out of ours."""
+    made = subprocess.run(
+        [sys.executable, "-m", "recorder.lake.prepare", str(root)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if made.returncode:
+        raise LakeError(made.stderr.strip().splitlines()[-1] if made.stderr.strip() else f"{root}: cannot be used")
+
+
+async def _serve(settings: Settings) -> int:
+    loop = asyncio.get_running_loop()
+    recording = asyncio.create_task(capture(settings), name="capture")
+    writer = Writer(settings)
+    forced = asyncio.Event()
+
+    def asked_to_stop() -> None:
+        if recording.cancelling() or recording.done():
+            forced.set()
+        else:
+            log.info("stopping")
+            recording.cancel()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked_to_stop)
+    keeping = asyncio.create_task(writer.keep_alive(), name="writer")
+    orderly = asyncio.create_task(_orderly(recording, keeping, writer), name="stop")
+    cut_short = asyncio.create_task(forced.wait(), name="second signal")
+    await asyncio.wait({orderly, cut_short}, return_when=asyncio.FIRST_COMPLETED)
+    if orderly.done():
+        cut_short.cancel()
+        return orderly.result()
+    log.warning("stopped at once: what the journal holds becomes parts at the next start")
+    writer.kill()
+    os._exit(FORCED)
+
+
+async def _orderly(recording: asyncio.Task[None], keeping: asyncio.Task[None], writer: "Writer") -> int:
+    try:
+        with contextlib.suppress(asyncio.CancelledError):
+            await recording
+    finally:
+        keeping.cancel()
+        await asyncio.wait([keeping])
+        await writer.finish()
+    return 0
+
+
+class Writer:
+    """The writer process: started, started again when it dies, and asked to finish at the end."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.command = [
+            *(sys.executable, "-m", "recorder.lake.writer"),
+            *(
+                "--data",
+                str(settings.data.dir),
+                "--rec",
+                settings.data.recorder,
+                "--parent",
+                str(os.getpid()),
+            ),
+        ]
+        self.process: asyncio.subprocess.Process | None = None
+
+    async def keep_alive(self) -> None:
+        pause = WRITER_RESTART_SECONDS
+        while True:
+            # A session of its own: Ctrl-C in a terminal is for us to answer, the writer is told afterwards.
+            self.process = await asyncio.create_subprocess_exec(*self.command, start_new_session=True)
+            started = asyncio.get_running_loop().time()
+            status = await self.process.wait()
+            if asyncio.get_running_loop().time() - started > WRITER_RESTART_LIMIT:
+                pause = WRITER_RESTART_SECONDS
+            log.warning("writer ended, starting it again", status=status, pause_seconds=pause)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, WRITER_RESTART_LIMIT)
+
+    async def finish(self) -> None:
+        """Let it turn every closed segment into parts; one more try if it dies on the way."""
+        if self.process is not None and self.process.returncode is None:
+            self.process.terminate()
+            if await self.process.wait() == 0:
+                return
+        self.process = await asyncio.create_subprocess_exec(*self.command, "--once", start_new_session=True)
+        status = await self.process.wait()
+        if status:
+            log.error("writer could not finish; the journal keeps the rows for the next start", status=status)
+
+    def kill(self) -> None:
+        if self.process is not None and self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.kill()

@@ -1,0 +1,115 @@
+"""REST bodies: instruments always, candles and trades where the request says that we want them stored.
+
+A body record is one line of JSON about our request, a newline, and the body as it came. Candles confirm
+or fill what the sockets brought; trades have no id there, so each is a row of its own.
+Source: reference of the market data, section 6; record form in docs/architecture.md.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from recorder.venues.hashkey.columns import Row
+from recorder.venues.hashkey.frames import parse, venue_of
+from recorder.venues.hashkey.instruments import Known, listed, own_values, raw_text
+from recorder.venues.hashkey.values import (
+    Unreadable,
+    decimal_text,
+    integer,
+    microseconds,
+    optional_decimal_text,
+    shown,
+    truth,
+    word,
+)
+
+TABLES = {
+    "/api/v1/exchangeInfo": "instrument",
+    "/quote/v1/klines": "kline",
+    "/quote/v1/trades": "trade",
+}
+Made = tuple[str, str, int | None, Row]  # venue, symbol, exchange time in us, own values
+
+
+@dataclass(slots=True)
+class Reply:
+    """A body that becomes rows of `table`, and what we asked."""
+
+    table: str
+    params: dict[str, Any]
+    reason: str
+    body: bytes
+
+
+def read_reply(payload: bytes) -> Reply | None:
+    """The reply in a record; None if nothing of it is stored. Raises Unreadable if its first line is not ours."""
+    line, _, body = payload.partition(b"\n")
+    about = parse(line)
+    if type(about) is not dict:
+        raise Unreadable("REST record without its request")
+    table = TABLES.get(str(about.get("path")))
+    if table is None or about.get("status") != 200:
+        return None
+    if table != "instrument" and about.get("use") != "store":
+        return None
+    params = about.get("params")
+    return Reply(table, params if type(params) is dict else {}, str(about.get("reason", "")), body)
+
+
+def rows(reply: Reply, venue: str, known: Known) -> Iterator[Made]:
+    """Rows of a reply, in its order. Raises Unreadable, at the first row that cannot be decoded."""
+    document = parse(reply.body)
+    if reply.table == "instrument":
+        yield from _instruments(reply, document, venue, known)
+        return
+    if type(document) is not list:
+        raise Unreadable(f"{reply.table} is {shown(document)}, not a list")
+    venue = venue_of(reply.params.get("site"), venue)
+    symbol = word(reply.params.get("symbol"), "symbol")
+    for item in document:
+        if reply.table == "kline":
+            yield venue, symbol, None, _kline(item, word(reply.params.get("interval"), "interval"))
+        else:
+            yield venue, symbol, *_trade(item)
+
+
+def _instruments(reply: Reply, document: Any, venue: str, known: Known) -> Iterator[Made]:
+    """All symbols at a start, else those whose object changed since it was last seen."""
+    found = list(listed(document))
+    site = reply.params.get("site") or document.get("site")
+    venue = venue_of(site, venue)
+    time = microseconds(document.get("serverTime"), "serverTime")
+    for kind, item in found:
+        raw = raw_text(item)
+        own = own_values(kind, item, raw)
+        key = venue, item["symbol"]
+        if reply.reason == "start" or known.get(key) != raw:
+            known[key] = raw
+            yield venue, item["symbol"], time, own
+
+
+def _kline(item: Any, interval: str) -> Row:
+    """Time, open, high, low, close, volume, an idle close time, quote volume, count, two taker volumes."""
+    if type(item) is not list or len(item) < 6:
+        raise Unreadable(f"kline is {shown(item)}, not a list of 11")
+    time, *prices = item[:6]
+    open_time = microseconds(time, "time")
+    if open_time is None:
+        raise Unreadable("kline without time")
+    quote_volume, count, taker_volume, taker_quote_volume = (*item[7:11], *[None] * 4)[:4]
+    return (
+        interval,
+        open_time,
+        *(decimal_text(price, name) for price, name in zip(prices, ("o", "h", "l", "c", "v"), strict=True)),
+        optional_decimal_text(quote_volume, "quote volume"),
+        None if count is None else integer(count, "count"),
+        optional_decimal_text(taker_volume, "taker volume"),
+        optional_decimal_text(taker_quote_volume, "taker quote volume"),
+    )
+
+
+def _trade(item: Any) -> tuple[int | None, Row]:
+    if type(item) is not dict:
+        raise Unreadable(f"trade is {shown(item)}, not an object")
+    own = None, decimal_text(item.get("p"), "p"), decimal_text(item.get("q"), "q"), truth(item.get("ibm"), "ibm")
+    return microseconds(item.get("t"), "t"), own

@@ -1,0 +1,119 @@
+"""`recorder run` from start to stop: what was sent is in the lake, and it ends as it was asked to."""
+
+import signal
+from pathlib import Path
+
+import pytest
+
+import recorder as api
+from tests.scenarios.ledger import compare
+from tests.scenarios.support import Recorder, exchange, recorder, wait_until
+
+SYMBOLS = ("--symbols", "BTCUSD,ETHUSD,USDTUSD")
+
+
+def rows(data: Path, query: str) -> list[tuple[object, ...]]:
+    return api.open_lake(data).sql(query).fetchall()
+
+
+def recording_is_under_way(run: Recorder) -> None:
+    """Until the first parts hold trades, books and candles."""
+
+    def seen() -> bool:
+        if not (run.data / "LAKE.json").exists():
+            return False
+        counts = rows(
+            run.data, "SELECT (SELECT count(*) FROM depth), (SELECT count(*) FROM trade), (SELECT count(*) FROM kline)"
+        )
+        return all(counts[0])
+
+    wait_until(seen, "trades, books and candles are in the lake")
+
+
+def test_a_clean_run_equals_the_ledger(tmp_path: Path) -> None:
+    with exchange(tmp_path, *SYMBOLS, "--rate", "5") as market, recorder(tmp_path, market) as run:
+        recording_is_under_way(run)
+        market.wait_for_frames(500)
+        assert run.stop() == 0, run.log()
+    verdicts = compare(run.data, market.ledger)
+    assert all(verdict.holds for verdict in verdicts.values()), "\n".join(map(str, verdicts.values()))
+    assert all(verdict.stored for verdict in verdicts.values()), "\n".join(map(str, verdicts.values()))
+    assert rows(run.data, "SELECT count(*) FROM quarantine") == [(0,)]
+    assert rows(run.data, "SELECT count(*) FROM gap") == [(0,)]
+
+
+def test_reading_works_while_it_records_and_every_answer_is_whole(tmp_path: Path) -> None:
+    with exchange(tmp_path, *SYMBOLS, "--rate", "5") as market, recorder(tmp_path, market) as run:
+        recording_is_under_way(run)
+        lake = api.open_lake(run.data)
+        before = 0
+        for _ in range(20):
+            count, distinct = lake.sql("SELECT count(*), count(DISTINCT (symbol, trade_id)) FROM trade").fetchall()[0]
+            assert count == distinct
+            assert count >= before
+            before = count
+            market.wait_for_frames(20)
+        assert run.stop() == 0
+
+
+def test_nothing_that_was_closed_stays_in_the_journal_after_a_stop(tmp_path: Path) -> None:
+    with exchange(tmp_path, *SYMBOLS) as market, recorder(tmp_path, market) as run:
+        recording_is_under_way(run)
+        assert run.stop() == 0
+    assert len(list((run.data / "journal" / "main").glob("*.jrn"))) == 1  # its name carries the next seq
+    events = {event for (event,) in rows(run.data, "SELECT DISTINCT event FROM session")}
+    assert {"start", "connect", "subscribe", "live", "stop"} <= events
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_with_status_0(tmp_path: Path, number: signal.Signals) -> None:
+    with exchange(tmp_path, *SYMBOLS) as market, recorder(tmp_path, market) as run:
+        recording_is_under_way(run)
+        run.running.send_signal(number)
+        assert run.running.wait(30) == 0
+
+
+def test_a_second_recorder_on_the_same_data_is_refused(tmp_path: Path) -> None:
+    with exchange(tmp_path, *SYMBOLS) as market, recorder(tmp_path, market) as run:
+        recording_is_under_way(run)
+        second = Recorder(run.data, market.urls)
+        second.start()
+        assert second.running.wait(30) == 2
+        assert "another" in second.log() or "already" in second.log()
+        assert run.stop() == 0
+
+
+def test_a_restart_goes_on_and_names_the_time_between(tmp_path: Path) -> None:
+    with exchange(tmp_path, *SYMBOLS, "--rate", "5") as market, recorder(tmp_path, market) as run:
+        recording_is_under_way(run)
+        assert run.stop() == 0
+        market.wait_for_frames(1)  # idle sockets are gone, the market goes on
+        run.start()
+        wait_until(
+            lambda: rows(run.data, "SELECT count(DISTINCT symbol) FROM gap WHERE channel = 'depth'") == [(3,)],
+            "the stop is a gap of every book",
+        )
+        assert run.stop() == 0
+    verdicts = compare(run.data, market.ledger)
+    assert all(verdict.holds for verdict in verdicts.values()), "\n".join(map(str, verdicts.values()))
+    sequences = rows(run.data, "SELECT count(*), count(DISTINCT seq) FROM bbo")
+    assert sequences[0][0] == sequences[0][1]
+
+
+def test_the_exchange_going_away_and_coming_back_is_a_gap(tmp_path: Path) -> None:
+    with exchange(tmp_path, *SYMBOLS) as market, recorder(tmp_path, market) as run:
+        recording_is_under_way(run)
+        port = market.urls["rest"].rsplit(":", 1)[1]
+        market.process.kill()
+        market.process.wait()
+        (tmp_path / "second").mkdir()
+        with exchange(tmp_path / "second", *SYMBOLS, "--port", port):
+            wait_until(
+                lambda: rows(run.data, "SELECT count(DISTINCT (symbol, channel)) > 10 FROM gap") == [(True,)],
+                "the outage is in the lake",
+            )
+            assert run.stop() == 0
+    reasons = rows(run.data, "SELECT DISTINCT reason FROM gap")
+    assert len(reasons) >= 1 and all(reason for (reason,) in reasons)
+    broken = rows(run.data, "SELECT count(*) FROM gap WHERE to_ns < from_ns")
+    assert broken == [(0,)]
