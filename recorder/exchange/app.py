@@ -105,10 +105,12 @@ async def serve(options: Options, source: Source | None = None) -> AsyncIterator
         ledger.close()
 
 
-def simulate(options: Options) -> int:
-    """Serve until SIGTERM or SIGINT; the first line on stdout says where. Returns the exit code."""
-    source = open_source(options)
-    return asyncio.run(_simulate(options, source))
+def simulate(options: Options, source: Source | None = None) -> int:
+    """Serve until SIGTERM or SIGINT; the first line on stdout says where. Returns the exit code.
+
+    `source` replaces the options' own market. Raises ExchangeError for what the user can put right.
+    """
+    return asyncio.run(_simulate(options, source or open_source(options)))
 
 
 async def _simulate(options: Options, source: Source) -> int:

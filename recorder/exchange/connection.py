@@ -20,7 +20,7 @@ class Connection:
     def __init__(self, number: int, api: str, transport: asyncio.Transport, ledger: Ledger, buffer_limit: int) -> None:
         self.number = number
         self.api = api
-        self.channel_id = f"{number:016x}-00000001-{number * 7919:08x}-hashkeyx"
+        self.channel_id = f"{number:016x}-00000001-{number * 7919:08x}-{number * 104729:016x}-00000000"
         self.last_heard = self.last_said = time.monotonic()
         self.is_open = True
         self._transport = transport

@@ -49,7 +49,7 @@ class Hub:
             upcoming = self.source.next_time()
             due = self.source.start_ns + (self._ticks + 1) * TICK
             await asyncio.sleep(self.clock.seconds_until(due if upcoming is None else min(due, upcoming)))
-            await self._catch_up()
+            await self.catch_up()
 
     async def _settle(self) -> None:
         """Wait for a subscription, and then until none has come for a while."""
@@ -58,7 +58,8 @@ class Hub:
             self._subscribed.clear()
             await asyncio.sleep(self._settle_seconds)
 
-    async def _catch_up(self) -> None:
+    async def catch_up(self) -> None:
+        """Do everything that is due by the clock, in the order of exchange time."""
         now = self.clock.now()
         while not self.finished.is_set():
             tick = self.source.start_ns + (self._ticks + 1) * TICK

@@ -7,6 +7,7 @@ exchange all look the same to a client, a plain 1006.
 import asyncio
 import itertools
 import secrets
+import socket as sockets
 import time
 from collections.abc import Callable
 
@@ -21,6 +22,7 @@ from recorder.exchange.v1_requests import V1Requests
 from recorder.exchange.v2_requests import V2Requests
 
 LARGEST_REQUEST = 64 * 1024
+KERNEL_BUFFER = 256 * 1024
 Handle = Callable[[Connection, str | bytes], None]
 
 
@@ -93,6 +95,8 @@ class Server:
         transport = request.transport
         if transport is None:
             return socket
+        # A small buffer in the kernel, so that what a client leaves unread is ours to count.
+        transport.get_extra_info("socket").setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, KERNEL_BUFFER)
         connection = Connection(next(self._numbers), api, transport, self._ledger, self._buffer_limit)
         self._connections.add(connection)
         handle = self._handles[api]

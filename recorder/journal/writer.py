@@ -21,6 +21,7 @@ from recorder.journal.format import HEADER_SIZE, HOUR_NS, Kind, Line
 
 MAX_SEGMENT = 64 << 20
 MAX_QUEUED = 64 << 20
+LOSS_CHECK = 0.1  # seconds
 DROPPED = 0  # what `append` returns for a record that it could not keep; the first seq is 1
 
 OnLoss = Callable[[int, int, int], None]
@@ -192,8 +193,7 @@ class Journal:
 
     def _has_room(self, kind: int, receive_ns: int) -> bool:
         """Whether a record can be kept. After an overflow, only once half of the room is free again."""
-        if self._loss and self.queued_bytes < self._max_queued // 2:
-            self._report_loss()
+        if self._loss and self._loss_is_over():
             return True
         if kind == Kind.EVENT and self.queued_bytes < 2 * self._max_queued:
             return True
@@ -202,23 +202,27 @@ class Journal:
             self._loss[2] += 1
         else:
             self._loss = [receive_ns, receive_ns, 1]
+            self._loop.call_later(LOSS_CHECK, self._check_loss)
         self.dropped += 1
         return False
 
-    def _report_loss(self) -> None:
+    def _loss_is_over(self) -> bool:
+        if self.queued_bytes >= self._max_queued // 2:
+            return False
         first, last, count = self._loss
         self._loss = []
         if self._on_loss is not None:
             self._on_loss(first, last, count)
+        return True
+
+    def _check_loss(self) -> None:
+        if self._loss and not self._closed and not self._loss_is_over():
+            self._loop.call_later(LOSS_CHECK, self._check_loss)
 
     def _tell(self, error: str) -> None:
-        self._call(lambda: self._state_changed(error))
-
-    def _state_changed(self, error: str) -> None:
-        if not error and self._loss and self.queued_bytes < self._max_queued // 2:
-            self._report_loss()
         if self._on_state is not None:
-            self._on_state(error)
+            on_state = self._on_state
+            self._call(lambda: on_state(error))
 
     def _call(self, callback: Callable[[], None]) -> None:
         with suppress(RuntimeError):  # the loop is gone: no one is left to tell

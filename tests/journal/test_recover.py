@@ -24,20 +24,20 @@ def write(folder: Path, seq: int, content: bytes) -> Path:
     return path
 
 
-def test_a_new_folder_starts_at_one_or_after_what_the_lake_holds(tmp_path: Path):
+def test_a_new_folder_starts_at_one_or_after_what_the_lake_holds(tmp_path: Path) -> None:
     assert recover(tmp_path).next_seq == 1
     assert recover(tmp_path, at_least=500).next_seq == 500
     assert recover(tmp_path / "absent").last_ns is None
 
 
-def test_the_next_seq_follows_the_greatest_of_records_and_names(tmp_path: Path):
+def test_the_next_seq_follows_the_greatest_of_records_and_names(tmp_path: Path) -> None:
     write(tmp_path, 1, event(1, **HEAD) + frame(2))
     assert recover(tmp_path).next_seq == 3
     write(tmp_path, 9, b"")
     assert recover(tmp_path).next_seq == 10
 
 
-def test_a_torn_tail_of_the_newest_segment_is_cut_off_and_told(tmp_path: Path):
+def test_a_torn_tail_of_the_newest_segment_is_cut_off_and_told(tmp_path: Path) -> None:
     path = write(tmp_path, 1, event(1, **HEAD) + frame(2) + frame(3)[:-3])
     found = recover(tmp_path)
     assert found.cuts == [Cut(path.name, len(frame(3)) - 3)]
@@ -46,7 +46,7 @@ def test_a_torn_tail_of_the_newest_segment_is_cut_off_and_told(tmp_path: Path):
     assert recover(tmp_path).cuts == []
 
 
-def test_what_the_last_run_knew_is_its_newest_head_and_the_events_after_it(tmp_path: Path):
+def test_what_the_last_run_knew_is_its_newest_head_and_the_events_after_it(tmp_path: Path) -> None:
     write(tmp_path, 1, event(1, event="segment", live=[]) + event(2, event="live", channel="bbo"))
     write(tmp_path, 3, event(3, **HEAD) + frame(4) + event(5, event="lost", channel="trade"))
     found = recover(tmp_path)
@@ -54,13 +54,13 @@ def test_what_the_last_run_knew_is_its_newest_head_and_the_events_after_it(tmp_p
     assert found.events == [(1005, {"event": "lost", "channel": "trade"})]
 
 
-def test_an_empty_newest_segment_leaves_the_state_to_the_one_before(tmp_path: Path):
+def test_an_empty_newest_segment_leaves_the_state_to_the_one_before(tmp_path: Path) -> None:
     write(tmp_path, 1, event(1, **HEAD))
     write(tmp_path, 2, b"")
     assert recover(tmp_path).head == HEAD
 
 
-def test_damage_in_the_middle_is_set_aside_its_good_records_stay_and_the_loss_is_told(tmp_path: Path):
+def test_damage_in_the_middle_is_set_aside_its_good_records_stay_and_the_loss_is_told(tmp_path: Path) -> None:
     content = bytearray(event(1, **HEAD) + frame(2) + frame(3) + frame(4))
     content[len(event(1, **HEAD) + frame(2)) + 45] ^= 1
     path = write(tmp_path, 1, bytes(content))
@@ -76,7 +76,7 @@ def test_damage_in_the_middle_is_set_aside_its_good_records_stay_and_the_loss_is
     assert len(segments(tmp_path)) == 2
 
 
-def test_damage_in_the_newest_segment_is_kept_aside_too(tmp_path: Path):
+def test_damage_in_the_newest_segment_is_kept_aside_too(tmp_path: Path) -> None:
     content = bytearray(event(1, **HEAD) + frame(2) + frame(3))
     content[-1] ^= 1
     path = write(tmp_path, 1, bytes(content))

@@ -44,11 +44,11 @@ def add(journal: Journal, text: bytes, receive_ns: int = NOON) -> int:
 
 async def until(condition: Callable[[], bool], seconds: float = 5) -> None:
     async with asyncio.timeout(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 -- another thread changes it
             await asyncio.sleep(0.002)
 
 
-async def test_each_segment_starts_with_its_head_and_its_name_is_the_seq_of_the_head(tmp_path: Path):
+async def test_each_segment_starts_with_its_head_and_its_name_is_the_seq_of_the_head(tmp_path: Path) -> None:
     async with opened(tmp_path, first_seq=41) as journal:
         assert add(journal, b"a") == 42
         journal.rotate()
@@ -59,7 +59,7 @@ async def test_each_segment_starts_with_its_head_and_its_name_is_the_seq_of_the_
     assert [r.seq for path in paths for r in read_segment(path)] == [41, 42, 43, 44, 45]
 
 
-async def test_after_close_every_record_is_in_a_closed_segment(tmp_path: Path):
+async def test_after_close_every_record_is_in_a_closed_segment(tmp_path: Path) -> None:
     async with opened(tmp_path) as journal:
         for number in range(1000):
             add(journal, b"%d" % number)
@@ -68,7 +68,7 @@ async def test_after_close_every_record_is_in_a_closed_segment(tmp_path: Path):
     assert [r.kind for r in read_segment(segments(tmp_path)[-1])] == [Kind.EVENT]
 
 
-async def test_sync_returns_once_all_that_was_appended_is_on_disk(tmp_path: Path):
+async def test_sync_returns_once_all_that_was_appended_is_on_disk(tmp_path: Path) -> None:
     async with opened(tmp_path, sync_ms=10_000) as journal:
         add(journal, b"x")
         await journal.sync()
@@ -77,9 +77,14 @@ async def test_sync_returns_once_all_that_was_appended_is_on_disk(tmp_path: Path
 
 async def test_a_record_reaches_the_kernel_within_ten_milliseconds_even_while_a_sync_hangs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     real, hang = os.fdatasync, 0.0
-    monkeypatch.setattr(disk.os, "fdatasync", lambda fd: (time.sleep(hang), real(fd))[1])
+
+    def slow(fd: int) -> None:
+        time.sleep(hang)
+        real(fd)
+
+    monkeypatch.setattr(os, "fdatasync", slow)
     async with opened(tmp_path, sync_ms=1) as journal:
         await journal.sync()
         hang = 0.3
@@ -92,7 +97,7 @@ async def test_a_record_reaches_the_kernel_within_ten_milliseconds_even_while_a_
         hang = 0.0
 
 
-async def test_a_segment_ends_on_time_but_never_holding_nothing_but_its_head(tmp_path: Path):
+async def test_a_segment_ends_on_time_but_never_holding_nothing_but_its_head(tmp_path: Path) -> None:
     async with opened(tmp_path, segment_seconds=0.05) as journal:
         await asyncio.sleep(0.2)
         assert len(segments(tmp_path)) == 1
@@ -102,7 +107,7 @@ async def test_a_segment_ends_on_time_but_never_holding_nothing_but_its_head(tmp
         assert len(segments(tmp_path)) == 2
 
 
-async def test_a_segment_ends_at_its_size(tmp_path: Path):
+async def test_a_segment_ends_at_its_size(tmp_path: Path) -> None:
     async with opened(tmp_path, max_segment=10_000) as journal:
         for _ in range(25):
             add(journal, bytes(1000))
@@ -110,7 +115,7 @@ async def test_a_segment_ends_at_its_size(tmp_path: Path):
     assert len(frames(tmp_path)) == 25
 
 
-async def test_a_new_hour_starts_a_segment_and_a_clock_that_steps_back_reopens_none(tmp_path: Path):
+async def test_a_new_hour_starts_a_segment_and_a_clock_that_steps_back_reopens_none(tmp_path: Path) -> None:
     async with opened(tmp_path, hour=NOON // HOUR_NS - 1) as journal:
         journal._hour = NOON // HOUR_NS - 1  # the head was stamped by the real clock
         add(journal, b"before", NOON - 1)
@@ -127,21 +132,21 @@ async def test_a_new_hour_starts_a_segment_and_a_clock_that_steps_back_reopens_n
     assert later[2].receive_ns == NOON - 5  # the stamp itself is kept as it was
 
 
-async def test_the_hour_goes_on_where_the_last_run_ended(tmp_path: Path):
+async def test_the_hour_goes_on_where_the_last_run_ended(tmp_path: Path) -> None:
     future = NOON // HOUR_NS + 1_000_000
     async with opened(tmp_path, hour=future) as journal:
         add(journal, b"x")
     assert {r.hour for path in segments(tmp_path) for r in read_segment(path)} == {future}
 
 
-async def test_nothing_can_be_appended_after_close(tmp_path: Path):
+async def test_nothing_can_be_appended_after_close(tmp_path: Path) -> None:
     async with opened(tmp_path) as journal:
         pass
     with pytest.raises(JournalError, match="closed"):
         add(journal, b"x")
 
 
-async def test_a_folder_that_cannot_be_written_is_refused_in_words(tmp_path: Path):
+async def test_a_folder_that_cannot_be_written_is_refused_in_words(tmp_path: Path) -> None:
     with pytest.raises(LakeError, match="cannot be written"):
         Journal(tmp_path / "absent", 1, lambda: HEAD)
 
@@ -153,8 +158,8 @@ class Refusal:
         self.room = room
         self.syncs_fail = 0
         self._pwrite, self._sync = os.pwrite, os.fdatasync
-        monkeypatch.setattr(disk.os, "pwrite", self.pwrite)
-        monkeypatch.setattr(disk.os, "fdatasync", self.fdatasync)
+        monkeypatch.setattr(os, "pwrite", self.pwrite)
+        monkeypatch.setattr(os, "fdatasync", self.fdatasync)
         monkeypatch.setattr(disk, "RETRY", 0.02)
 
     def pwrite(self, fd: int, data: memoryview, at: int) -> int:
@@ -173,7 +178,7 @@ class Refusal:
 
 async def test_a_full_disk_is_told_keeps_what_is_queued_and_loses_nothing_once_there_is_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     told: list[str] = []
     refusal = Refusal(monkeypatch)
     async with opened(tmp_path, on_state=told.append) as journal:
@@ -203,7 +208,7 @@ async def test_a_full_disk_is_told_keeps_what_is_queued_and_loses_nothing_once_t
 
 async def test_what_does_not_fit_in_memory_any_more_is_dropped_counted_and_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     losses: list[tuple[int, int, int]] = []
     refusal = Refusal(monkeypatch)
     async with opened(
@@ -224,13 +229,18 @@ async def test_what_does_not_fit_in_memory_any_more_is_dropped_counted_and_repor
 
 async def test_after_a_failed_sync_the_bytes_are_written_again_before_they_count_as_durable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     refusal = Refusal(monkeypatch)
     async with opened(tmp_path, sync_ms=10_000) as journal:
         await journal.sync()
         written: list[int] = []
         pwrite = refusal.pwrite
-        monkeypatch.setattr(disk.os, "pwrite", lambda fd, data, at: (written.append(at), pwrite(fd, data, at))[1])
+
+        def noted(fd: int, data: memoryview, at: int) -> int:
+            written.append(at)
+            return pwrite(fd, data, at)
+
+        monkeypatch.setattr(os, "pwrite", noted)
         refusal.syncs_fail = 1
         add(journal, b"x")
         await journal.sync()
@@ -240,7 +250,7 @@ async def test_after_a_failed_sync_the_bytes_are_written_again_before_they_count
 
 async def test_closing_on_a_disk_that_refuses_ends_and_says_what_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     refusal = Refusal(monkeypatch)
     journal = Journal(tmp_path, 1, lambda: HEAD)
     add(journal, b"kept")
@@ -294,7 +304,7 @@ def run_appender(folder: Path, limit: int, lines: int) -> tuple[list[tuple[int, 
     return appended, died, states
 
 
-def test_kill_9_loses_nothing_that_was_appended_more_than_ten_milliseconds_before(tmp_path: Path):
+def test_kill_9_loses_nothing_that_was_appended_more_than_ten_milliseconds_before(tmp_path: Path) -> None:
     appended, died, _ = run_appender(tmp_path, 0, 4000)
     state = recover(tmp_path)
     kept = {r.seq for r in frames(tmp_path)}
@@ -305,7 +315,7 @@ def test_kill_9_loses_nothing_that_was_appended_more_than_ten_milliseconds_befor
     assert state.next_seq == max(kept | {first_seq(segments(tmp_path)[-1])}) + 1
 
 
-def test_a_limit_of_the_file_size_in_a_real_kernel_leaves_whole_records_only(tmp_path: Path):
+def test_a_limit_of_the_file_size_in_a_real_kernel_leaves_whole_records_only(tmp_path: Path) -> None:
     appended, _, states = run_appender(tmp_path, 1_000_000, 2000)
     for path in segments(tmp_path):
         assert path.stat().st_size <= 1_000_000

@@ -121,6 +121,7 @@ class _Frame:
         self.counts: dict[str, int] = {}
         self.channel = ""
         self.symbol = ""
+        self.routed = venue  # of the first push, for quarantine
         self.faults: list[str] = []
 
     def read(self) -> None:
@@ -140,7 +141,8 @@ class _Frame:
             push = read_push(message, self.venue)
             if push is None:
                 return
-            self.symbol = self.symbol or push.symbol
+            if not self.symbol:
+                self.symbol, self.routed = push.symbol, push.venue
             if push.topic not in depth.TABLES:
                 reader_of(push.topic)
         except Unreadable as error:
@@ -185,7 +187,10 @@ class _Frame:
             if reply is not None:
                 self.channel = reply.table
                 for made in decode_rest.rows(reply, self.venue, self.batch.context.instruments):
-                    self._add_made(reply.table, made)
+                    if isinstance(made, Unreadable):
+                        self.faults.append(str(made))
+                    else:
+                        self._add_made(reply.table, made)
         except Unreadable as error:
             self.faults.append(str(error))
         self._quarantine()
@@ -215,7 +220,7 @@ class _Frame:
         record = self.record
         source = SOURCES.get(record.line, "")
         conn = min(record.conn, MOST_CONN)
-        common = (self.venue, self.symbol, None, record.receive_ns, None, record.seq, 0, conn, source)
+        common = (self.routed, self.symbol, None, record.receive_ns, None, record.seq, 0, conn, source)
         self._add("quarantine", (*common, self.channel, self.faults[0] + more, record.payload))
 
 

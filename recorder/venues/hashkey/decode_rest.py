@@ -56,8 +56,11 @@ def read_reply(payload: bytes) -> Reply | None:
     return Reply(table, params if type(params) is dict else {}, str(about.get("reason", "")), body)
 
 
-def rows(reply: Reply, venue: str, known: Known) -> Iterator[Made]:
-    """Rows of a reply, in its order. Raises Unreadable, at the first row that cannot be decoded."""
+def rows(reply: Reply, venue: str, known: Known) -> Iterator[Made | Unreadable]:
+    """Rows of a reply, in its order, and in place of each that cannot be decoded the reason.
+
+    Raises Unreadable if the whole cannot be decoded.
+    """
     document = parse(reply.body)
     if reply.table == "instrument":
         yield from _instruments(reply, document, venue, known)
@@ -66,14 +69,17 @@ def rows(reply: Reply, venue: str, known: Known) -> Iterator[Made]:
         raise Unreadable(f"{reply.table} is {shown(document)}, not a list")
     venue = venue_of(reply.params.get("site"), venue)
     symbol = word(reply.params.get("symbol"), "symbol")
+    interval = word(reply.params.get("interval"), "interval") if reply.table == "kline" else ""
     for item in document:
-        if reply.table == "kline":
-            yield venue, symbol, None, _kline(item, word(reply.params.get("interval"), "interval"))
+        try:
+            time, own = (None, _kline(item, interval)) if reply.table == "kline" else _trade(item)
+        except Unreadable as error:
+            yield error
         else:
-            yield venue, symbol, *_trade(item)
+            yield venue, symbol, time, own
 
 
-def _instruments(reply: Reply, document: Any, venue: str, known: Known) -> Iterator[Made]:
+def _instruments(reply: Reply, document: Any, venue: str, known: Known) -> Iterator[Made | Unreadable]:
     """All symbols at a start, else those whose object changed since it was last seen."""
     found = list(listed(document))
     site = reply.params.get("site") or document.get("site")
@@ -81,7 +87,11 @@ def _instruments(reply: Reply, document: Any, venue: str, known: Known) -> Itera
     time = microseconds(document.get("serverTime"), "serverTime")
     for kind, item in found:
         raw = raw_text(item)
-        own = own_values(kind, item, raw)
+        try:
+            own = own_values(kind, item, raw)
+        except Unreadable as error:
+            yield error
+            continue
         key = venue, item["symbol"]
         if reply.reason == "start" or known.get(key) != raw:
             known[key] = raw

@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recorder.venues.hashkey.columns import COMMON, DECIMAL, INT64, OWN, Columns, Row, columns
-from recorder.venues.hashkey.frames import Arrival, Push
+from recorder.venues.hashkey.frames import Push
 from recorder.venues.hashkey.values import Unreadable, decimal_text, optional_integer, shown, truth, version
 
 Ints = NDArray[np.int64]
@@ -191,7 +191,7 @@ class _Side:
         self.prices, self.sizes = self.prices.copy(), self.sizes.copy()
         for at in np.unique(np.searchsorted(self.offsets, np.flatnonzero(wrong), side="right") - 1):
             span = slice(int(self.offsets[at]), int(self.offsets[at + 1]))
-            keys = [int(h) << 64 | int(l) for l, h in self.prices[span].tolist()]
+            keys = [high << 64 | low for low, high in self.prices[span].tolist()]
             order = sorted(range(len(keys)), key=keys.__getitem__, reverse=best_is_highest)
             self.prices[span] = self.prices[span][order]
             self.sizes[span] = self.sizes[span][order]

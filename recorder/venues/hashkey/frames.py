@@ -96,7 +96,8 @@ def read_push(message: Any, venue: str) -> Push | None:
     """
     if type(message) is not dict:
         raise Unreadable(f"message is {shown(message)}, not an object")
-    if "code" in message and (message["code"] not in SUCCESS or message.get("data") is None):
+    code = message.get("code")
+    if code is not None and (code not in SUCCESS or message.get("data") is None):
         return None  # test `code` before `topic`: error frames carry a topic too
     topic = message.get("topic")
     if type(topic) is not str or not topic:

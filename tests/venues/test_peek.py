@@ -1,0 +1,97 @@
+"""Peeking, on frames as the venue sends them (books cut short); sources are in the market-data reference."""
+
+import gzip
+
+import orjson
+import pytest
+
+from recorder.venues.hashkey.peek import Ack, Ping, Pong, Push, Refusal, Unknown, peek, peek_binary
+
+DEPTH_V1 = (
+    b'{"symbol":"ETHUSD","symbolName":"ETHUSD","topic":"depth","params":{"realtimeInterval":"24h","binary":"false"},'
+    b'"data":[{"e":301,"s":"ETHUSD","t":1790128265172,"v":"2546770814_18","b":[["2750.84","14.541"]],'
+    b'"a":[["2750.85","34.535"]],"o":0}],"f":%s,"sendTime":1790128268345,'
+    b'"channelId":"92e9fefffe175075-00000001-00041081-26cd5ee464861299-452b8b0e","site":"hk","shared":false}'
+)
+KLINE_V1 = (
+    b'{"symbol":"BTCUSDT","symbolName":"BTCUSDT","topic":"kline","params":{"realtimeInterval":"24h",'
+    b'"klineType":"1m","binary":"false"},"data":[{"t":1766727660000,"s":"BTCUSDT","sn":"BTCUSDT","c":"88888.01",'
+    b'"h":"88888.01","l":"88888.01","o":"88888.01","v":"0","et":0,"qv":"0","td":0,"tb":"0","tq":"0"}],"f":true,'
+    b'"sendTime":1766727675969,"shared":false,"site":"mena"}'
+)
+MARK_V1 = b'{"topic":"markPrice","data":{"exchangeId":301,"symbolId":"BTCUSDT-PERPETUAL","price":"86651.8","time":1}}'
+DEPTH_V2 = (
+    b'{"topic":"depth","params":{"symbol":"BTCUSDT-PERPETUAL"},"data":{"s":"BTCUSDT-PERPETUAL","t":1790134581603,'
+    b'"v":"14088520_1","b":[["86645.7","155"]],"a":[["86645.8","12"]]}}'
+)
+KLINE_V2 = (
+    b'{"site":"mena","topic":"kline","params":{"symbol":"BTCUSDT","klineType":"1m"},"data":{"t":1766728080000,'
+    b'"s":"BTCUSDT","sn":"BTCUSDT","c":"88947.71","h":"88947.71","l":"88947.71","o":"88947.71","v":"0"}}'
+)
+TRADE_V2 = (
+    b'{"topic":"trade","params":{"symbol":"ETHUSDT"},"data":{"v":"4645465192627367936","t":1766728952350,'
+    b'"p":"2974.53","q":"0.0089","m":false},"site":"hk"}'
+)
+EMPTY_V1 = b'{"symbol":"X","symbolName":"X","topic":"trade","params":{},"data":[],"f":true,"sendTime":1}'
+FRAMES = [
+    (DEPTH_V1 % b"true", Push("depth", "ETHUSD", True)),
+    (DEPTH_V1 % b"false", Push("depth", "ETHUSD", False)),
+    (KLINE_V1, Push("kline_1m", "BTCUSDT", True)),
+    (MARK_V1, Push("markPrice", "BTCUSDT-PERPETUAL", False)),
+    (EMPTY_V1, Push("trade", "X", True)),
+    (DEPTH_V2, Push("depth", "BTCUSDT-PERPETUAL", False)),
+    (KLINE_V2, Push("kline_1m", "BTCUSDT", False)),
+    (TRADE_V2, Push("trade", "ETHUSDT", False)),
+    (
+        b'{"topic":"kline","event":"sub","params":{"symbol":"BTCUSDT","klineType":"1m"},"code":"0","msg":"Success"}',
+        Ack("kline_1m", "BTCUSDT", "sub"),
+    ),
+    (
+        b'{"topic":"depth","event":"cancel","params":{"symbol":"BTCUSDT"},"code":0,"msg":"Success","site":"hk"}',
+        Ack("depth", "BTCUSDT", "cancel"),
+    ),
+    (
+        b'{"topic":"depth","event":"sub","params":{"symbol":"NOPE"},"code":"-100011","msg":"Parameter error!"}',
+        Refusal("-100011", "Parameter error!", "depth", "NOPE"),
+    ),
+    (
+        b'{"code":"-100010","desc":"Invalid Symbols!","topic":"depth"}',
+        Refusal("-100010", "Invalid Symbols!", "depth", ""),
+    ),
+    (b'{"code":-10001,"desc":"Invalid JSON!"}', Refusal("-10001", "Invalid JSON!", "", "")),
+    (b'{"pong":1748503865406}', Pong(1748503865406)),
+    (b'{"pong":"abc"}', Pong(None)),
+    (b'{"ping":1748504490208,"channelId":"02ac"}', Ping(1748504490208)),
+    (b'{"code":"0","msg":"Success","event":"cancel_all"}', Ack("", "", "cancel_all")),
+]
+
+
+@pytest.mark.parametrize(("frame", "seen"), FRAMES)
+def test_a_frame_is_known_for_what_it_is(frame: bytes, seen: object) -> None:
+    assert peek(frame) == (seen,)
+
+
+@pytest.mark.parametrize(("frame", "seen"), FRAMES)
+def test_other_spacing_and_key_order_change_nothing(frame: bytes, seen: object) -> None:
+    document = orjson.loads(frame)
+    assert peek(orjson.dumps(document, option=orjson.OPT_INDENT_2)) == (seen,)
+    assert peek(orjson.dumps(dict(reversed(document.items())))) == (seen,)
+
+
+def test_a_binary_frame_holds_gzip_of_the_same() -> None:
+    assert peek_binary(gzip.compress(KLINE_V1)) == (Push("kline_1m", "BTCUSDT", True),)
+    assert peek_binary(TRADE_V2) == (Push("trade", "ETHUSDT", False),)
+
+
+def test_a_list_of_messages_is_several() -> None:
+    assert len(peek(b"[%s,%s]" % (TRADE_V2, KLINE_V1))) == 2
+
+
+@pytest.mark.parametrize("frame", [b"", b"{", b"\xff\xfe", b"null", b"[1]", b'"x"', b"{}", b'{"data":[]}', b"1e999999"])
+def test_what_makes_no_sense_is_unknown_and_never_an_error(frame: bytes) -> None:
+    assert all(isinstance(seen, Unknown) for seen in peek(frame))
+
+
+@pytest.mark.parametrize("frame", [b"\x1f\x8b", b"\x1f\x8b\x08\x00zzzz", gzip.compress(KLINE_V1)[:-9]])
+def test_a_damaged_binary_frame_is_unknown(frame: bytes) -> None:
+    assert isinstance(peek_binary(frame)[0], Unknown)
