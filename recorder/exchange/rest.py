@@ -57,7 +57,7 @@ class Rest:
 
     def depth(self, query: Query) -> Any:
         book = self._one(query).book
-        limit = min(100, _number(query, "limit", 100))
+        limit = _limit(query, 100)
         return {
             "t": book.time,
             "b": orjson.Fragment(book.bids.text(limit)),
@@ -66,8 +66,8 @@ class Rest:
 
     def merged(self, query: Query) -> Any:
         series = self._one(query)
-        scale = _number(query, "scale", series.instrument.price_decimals)
-        limit = min(100, _number(query, "limit", 100))
+        scale = max(-18, min(18, _number(query, "scale", series.instrument.price_decimals)))
+        limit = _limit(query, 100)
         book = series.book
         sides = (dict(list(side.items())[:limit]) for side in book.merged(scale))
         bids, asks = (orjson.Fragment(book.text(side)) for side in sides)
@@ -75,7 +75,7 @@ class Rest:
 
     def trades(self, query: Query) -> Any:
         series = self._one(query)
-        limit = min(100, _number(query, "limit", 100))
+        limit = _limit(query, 100)
         return [
             {"t": one.time, "p": series.price(one.price), "q": series.size(one.size), "ibm": one.buyer_is_maker}
             for one in list(series.trades)[-limit:]
@@ -87,10 +87,10 @@ class Rest:
         interval = _required(query, "interval")
         if interval not in INTERVALS:
             raise RestError(-10009, "Invalid period!")
-        limit = min(1000, _number(query, "limit", 100))
+        limit = _limit(query, 1000)
         now = self._hub.clock.now_ms()
         start = _number(query, "startTime", 0) if "endTime" in query else 0
-        end = min(now, _number(query, "endTime", now))
+        end = max(0, min(now, _number(query, "endTime", now)))
         if end == now and series.trades:
             end = max(now, series.trades[-1].time)  # a recording's trades may be ahead of our clock
         found = series.candles(interval).last(limit, end, start)
@@ -176,7 +176,7 @@ class Rest:
     def funding_history(self, query: Query) -> Any:
         self._timestamp(query)
         last = self._hub.clock.now_ms() // FUNDING_PERIOD
-        limit = min(100, _number(query, "limit", 20))
+        limit = _limit(query, 100, 20)
         return [
             {
                 "id": str(period),
@@ -219,6 +219,10 @@ def _number(query: Query, name: str, default: int) -> int:
         return int(query.get(name) or default)
     except ValueError as error:
         raise RestError(-100002, f"Parameter {name} [Integer] is wrong!") from error
+
+
+def _limit(query: Query, most: int, default: int = 100) -> int:
+    return max(1, min(most, _number(query, "limit", default)))
 
 
 def routes(rest: Rest) -> dict[str, Callable[[Query], Any]]:

@@ -46,8 +46,8 @@ class Server:
     async def open(self, host: str, port: int) -> int:
         """Listen; returns the port. Raises ExchangeError if it cannot be had."""
         app = web.Application()
-        app.router.add_get("/quote/ws/v1", lambda request: self._socket(request, "v1"))
-        app.router.add_get("/quote/ws/v2", lambda request: self._socket(request, "v2"))
+        app.router.add_get("/quote/ws/v1", self._socket_v1)
+        app.router.add_get("/quote/ws/v2", self._socket_v2)
         app.router.add_route("*", "/{path:.*}", self._rest)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()
@@ -87,6 +87,12 @@ class Server:
         response = unknown(request.path) if route is None else answer(route, request.query)
         response.headers["traceid"] = secrets.token_hex(16)
         return response
+
+    async def _socket_v1(self, request: web.Request) -> web.StreamResponse:
+        return await self._socket(request, "v1")
+
+    async def _socket_v2(self, request: web.Request) -> web.StreamResponse:
+        return await self._socket(request, "v2")
 
     async def _socket(self, request: web.Request, api: str) -> web.StreamResponse:
         # Protocol pings are answered by hand, because they must not count as the client speaking.

@@ -28,6 +28,7 @@ ERRORS = {
 }
 PLAIN_TOPICS = {"realtimes", "trade", "depth", "index", "markPrice"}
 MERGED_TOPICS = {"mergedDepth", "diffMergedDepth"}
+SCALES = range(-18, 19)
 ECHOED = ("klineType", "dumpScale", "limit", "binary")
 
 
@@ -83,10 +84,9 @@ class V1Requests:
             scale = params.get("dumpScale")
             if scale is None and topic == "diffMergedDepth":
                 raise Refused("DumpScale required!")
-            try:
-                return topic, "" if scale is None else str(int(scale))
-            except (TypeError, ValueError) as error:
-                raise Refused("DumpScale error!") from error
+            if scale is not None and _number(scale) not in SCALES:
+                raise Refused("DumpScale error!")
+            return topic, "" if scale is None else str(_number(scale))
         name, _, interval = topic.partition("_")
         if name != "kline":
             raise Refused("Invalid topic!")
@@ -122,7 +122,7 @@ class V1Requests:
                 f',"id":{orjson.dumps(frame["id"]).decode()}' if frame.get("id") is not None else "",
                 _text(params.get("binary", False)) == "true",
             ),
-            _limit(params.get("limit")),
+            max(1, _number(params.get("limit")) or 1),
         )
         self._hub.subscribed()
 
@@ -152,8 +152,9 @@ def _text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _limit(value: object) -> int:
+def _number(value: object) -> int | None:
+    """A whole number, sent as one or as text; None for anything else."""
     try:
-        return max(1, int(str(value)))
+        return int(str(value))
     except ValueError:
-        return 1
+        return None

@@ -30,7 +30,7 @@ class V2Pushes:
         series, trade = event.series, event.trade
         self._push(Key("trade", series.symbol), trade.row)
         if Key("realtimes", series.symbol) in self._registry:
-            row = rows.ticker_v2(series, max(trade.time, self._clock.now_ms()))
+            row = rows.ticker_v2(series, trade.time)
             if row is not None:
                 self._push(Key("realtimes", series.symbol), row)
         for interval in INTERVALS:

@@ -36,7 +36,7 @@ class V2Requests:
             connection.send(orjson.dumps(error))
 
     def _act(self, connection: Connection, frame: dict[str, Any]) -> None:
-        event, topic = frame.get("event"), frame.get("topic")
+        event, topic = frame.get("event"), str(frame.get("topic") or "")
         if event == "cancel_all":
             self._hub.v2_clients.remove_all(connection)
             connection.send(b'{"event":"cancel_all","code":"0","msg":"Success","site":"hk"}')
@@ -45,7 +45,7 @@ class V2Requests:
             raise Refused("Invalid topic!" if topic else "Topic required!")
         if event not in ("sub", "cancel"):
             raise Refused("Invalid event!" if event else "Event required!")
-        key = self._key(str(topic), frame)
+        key = self._key(topic, frame)
         code, message = SUCCESS if key else PARAMETER_ERROR
         answer = {
             "topic": topic,
@@ -55,7 +55,7 @@ class V2Requests:
             "msg": message,
             "site": "hk",
         }
-        connection.send(orjson.dumps(answer), topic=str(topic), symbol=key.symbol if key else "")
+        connection.send(orjson.dumps(answer), topic=topic, symbol=key.symbol if key else "")
         if key is not None and event == "sub":
             self._hub.v2.subscribe(Subscription(connection, key))
             self._hub.subscribed()

@@ -45,6 +45,7 @@ class Recovery:
     last_ns: int | None = None  # receive_ns of the last record; None without any
     last_monotonic_ns: int | None = None
     last_hour: int = 0
+    last_of_line: dict[int, int] = field(default_factory=dict)  # line -> receive_ns of its last frame
     head: dict[str, Any] | None = None  # the newest `segment` event
     events: list[tuple[int, dict[str, Any]]] = field(default_factory=list)  # (receive_ns, event) after it
     cuts: list[Cut] = field(default_factory=list)
@@ -100,6 +101,8 @@ def _note(found: Recovery, record: Record) -> None:
     found.next_seq = max(found.next_seq, record.seq + 1)
     found.last_ns, found.last_monotonic_ns = record.receive_ns, record.monotonic_ns
     found.last_hour = max(found.last_hour, record.hour)
+    if record.kind in (Kind.TEXT, Kind.BINARY):
+        found.last_of_line[record.line] = record.receive_ns
     if record.kind == Kind.EVENT:
         try:
             event = json.loads(record.payload)

@@ -46,7 +46,7 @@ class Series:
         if going:
             for trade_id, _ in going:
                 del self.ids[trade_id]
-            self.horizon = max(self.horizon, going[-1][1] + 1) if self.horizon != NEVER_LOADED else NEVER_LOADED
+            self.horizon = max(self.horizon, going[-1][1] + 1)
 
 
 class KnownTrades:

@@ -7,7 +7,7 @@
 -- has nulls only. Sizes of perpetuals are contracts. `vwap` is a double; the rest is exact.
 CREATE OR REPLACE TEMP MACRO ohlcv(symbol, "interval", "from", "to") AS TABLE
 WITH
-traded AS (
+traded AS MATERIALIZED (
   SELECT venue, time_bucket(bar_width("interval"), exchange_time) AS open_time,
          first(price ORDER BY exchange_time, trade_id, seq, idx) AS open, max(price) AS high, min(price) AS low,
          last(price ORDER BY exchange_time, trade_id, seq, idx) AS "close", sum(size) AS volume,
@@ -19,7 +19,7 @@ traded AS (
     AND exchange_time < time_bucket(bar_width("interval"), utc_to("to") - INTERVAL 1 MICROSECOND) + bar_width("interval")
     AND date BETWEEN first_date("from") - 1 AND last_date("to") + 1
   GROUP BY ALL),
-covered AS (SELECT * FROM coverage AS c WHERE c.symbol = symbol AND c.channel = 'trade'),
+covered AS MATERIALIZED (SELECT * FROM coverage AS c WHERE c.symbol = symbol AND c.channel = 'trade'),
 hole AS (SELECT venue, CAST(from_time AS TIMESTAMP) AS from_time, to_time FROM covered WHERE status NOT IN ('ok', 'healed')),
 span AS (
   SELECT venue, min(from_time) AS from_time, max(to_time) AS to_time FROM covered GROUP BY venue

@@ -54,9 +54,10 @@ def lake_sql() -> str:
         *(files_sql(table.name) for table in every),
         *(view_sql(table) for table in every),
         multipliers_sql(),
+        coverage_stub_sql(),
+        _text("macros.sql"),
         _text("coverage.sql"),
         _text("kline.sql"),
-        _text("macros.sql"),
         comments_sql(every),
     ]
     return "\n".join(parts)
@@ -87,22 +88,43 @@ def view_columns(table: Table) -> list[Column]:
     return [*columns[: _common(table)], *own, date]
 
 
-def view_sql(table: Table, source: str = "") -> str:
+def view_sql(table: Table, live: str = "") -> str:
     """The view of a table: its stored columns as they are, and those that it derives.
 
-    `source` replaces the files (used by `live`). A table that has grown columns (version > 1) is read by name, each
-    missing column null; the rows of zero length keep it whole while no file of the new version exists.
+    `live` names a table of further rows, with the columns of the files.
+    """
+    source = files_source(table)
+    if live:
+        day = "CAST(make_timestamp(receive_ns // 1000) AS DATE) AS date"
+        source = f"(SELECT * FROM {source} UNION ALL BY NAME SELECT *, {day} FROM {live})"
+    columns = ",\n  ".join(f"{c.sql} AS {_name(c)}" if c.sql else f"f.{_name(c)}" for c in view_columns(table))
+    return f"CREATE OR REPLACE TEMP VIEW {table.view} AS SELECT\n  {columns}\nFROM {source} AS f;\n"
+
+
+def files_source(table: Table) -> str:
+    """The rows of a table's live files, with `date`.
+
+    A table that has grown columns (version > 1) is read by name, what a file lacks being null; the empty SELECT
+    keeps its columns even while no file has the new ones. Reading by name opens every file, so the others do without.
     """
     files = f"getvariable('{table.name}_files')"
     options = "hive_partitioning = true, hive_types = {'date': DATE}"
-    if not source and table.version == 1:
-        source = f"read_parquet({files}, {options})"
-    elif not source:
-        types = ", ".join(f"CAST(NULL AS {c.sql_type}) AS {_name(c)}" for c in table.columns)
-        read = f"SELECT * FROM read_parquet({files}, union_by_name = true, {options})"
-        source = f"(SELECT {types} WHERE false UNION ALL BY NAME {read})"
-    columns = ",\n  ".join(f"{c.sql} AS {_name(c)}" if c.sql else _name(c) for c in view_columns(table))
-    return f"CREATE OR REPLACE TEMP VIEW {table.view} AS SELECT\n  {columns}\nFROM {source};\n"
+    if table.version == 1:
+        return f"read_parquet({files}, {options})"
+    types = ", ".join(f"CAST(NULL AS {c.sql_type}) AS {_name(c)}" for c in table.columns)
+    read = f"SELECT * FROM read_parquet({files}, union_by_name = true, {options})"
+    return f"(SELECT {types} WHERE false UNION ALL BY NAME {read})"
+
+
+def coverage_stub_sql() -> str:
+    """A view with the columns of `coverage`, against which the macros are checked while they are made.
+
+    DuckDB 2.0.0 takes a column of a view below for the macro's parameter of the same name (`symbol`) when it creates
+    a macro, and refuses; when the macro is called it does not. So the real view comes after the macros, and the
+    tables' views qualify what they name.
+    """
+    columns = ", ".join(f"CAST(NULL AS {c.sql_type}) AS {_name(c)}" for c in views()["coverage"].columns)
+    return f"CREATE OR REPLACE TEMP VIEW coverage AS SELECT {columns} WHERE false;\n"
 
 
 def comments_sql(every: Iterable[Table]) -> str:

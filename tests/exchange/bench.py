@@ -112,5 +112,6 @@ class Bench:
         await self.hub.catch_up()
 
 
-def levels(rows: Sequence[Sequence[str]]) -> dict[str, str]:
-    return {price: size for price, size in rows}
+def levels(rows: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Price to size."""
+    return dict(rows)

@@ -1,5 +1,8 @@
 """The market is a function of seed, start and rate."""
 
+from itertools import pairwise
+
+from recorder.exchange.instruments import choose
 from recorder.exchange.market import Market
 from recorder.exchange.source import MS, Traded
 from tests.exchange.bench import START_MS, market
@@ -34,7 +37,7 @@ def test_one_symbol_does_not_change_another() -> None:
 def test_a_version_names_one_book_even_when_the_exchange_starts_at_another_time() -> None:
     books: dict[int, bytes] = {}
     for start in (START_MS, START_MS + 12_345):
-        source = Market([*_listings("BTCUSD")], 1, start)
+        source = Market(choose(("BTCUSD",), 0), 1, start)
         for tick in range(100):
             list(source.advance((start + tick * 100) * MS))
             book = source.series["BTCUSD"].book
@@ -46,7 +49,7 @@ def test_trade_ids_grow_across_symbols_and_skip() -> None:
     ids = [what.id for _, what in (line for line in told if len(line) == 2) if hasattr(what, "id")]
     assert len(ids) > 100
     assert ids == sorted(set(ids))
-    assert all(later - earlier > 1 for earlier, later in zip(ids, ids[1:], strict=False))
+    assert all(later - earlier > 1 for earlier, later in pairwise(ids))
 
 
 def test_events_come_in_order_and_next_time_tells_the_next() -> None:
@@ -73,9 +76,3 @@ def test_contracts_have_marks_and_an_index_made_of_its_basket() -> None:
     parts = [float(part.split("[")[0]) for part in index.formula.strip("()").split("+")]
     assert abs(sum(parts) / 5 - float(index.price)) < 1e-6
     assert index.average.startswith(index.price.split(".")[0])
-
-
-def _listings(*symbols: str):  # type: ignore[no-untyped-def]
-    from recorder.exchange.instruments import choose
-
-    return choose(symbols, 0)

@@ -25,6 +25,7 @@ TABLES = {"depth": "depth", "diffMergedDepth": "depth_delta"}  # mergedDepth is 
 BIDS, ASKS = -7_001, -7_002  # stand for the sides that were cut out
 DIGITS = b"0123456789."
 BRACKETS = b'[],"'
+CHUNK_LEVELS = 16_384  # cast at once: few enough to stay in the processor's cache
 QUOTE, DOT = ord('"'), ord(".")
 SKELETONS: dict[bytes, int] = {b"[" + b",".join([b'["",""]'] * n) + b"]": n for n in range(1, 257)}
 
@@ -136,9 +137,21 @@ def book_columns(table: str, books: list[Book]) -> Columns:
 
 def _values(texts: list[bytes], counts: Ints) -> tuple[Words, Words]:
     """Prices and sizes of all texts, each an array of shape (levels, 2): low and high half of a decimal."""
-    if not texts:
-        empty = np.empty((0, 2), np.uint64)
-        return empty, empty
+    ends = np.cumsum(counts)
+    total = int(ends[-1]) if texts else 0
+    prices, sizes = np.empty((total, 2), np.uint64), np.empty((total, 2), np.uint64)
+    start = done = 0
+    while start < len(texts):
+        stop = max(start + 1, int(np.searchsorted(ends, done + CHUNK_LEVELS, side="right")))
+        pairs = _pairs(texts[start:stop], counts[start:stop])
+        prices[done : done + len(pairs)] = pairs[:, 0]
+        sizes[done : done + len(pairs)] = pairs[:, 1]
+        start, done = stop, done + len(pairs)
+    return prices, sizes
+
+
+def _pairs(texts: list[bytes], counts: Ints) -> Words:
+    """The levels of some texts, of shape (levels, price or size, low or high half). Raises Doubtful."""
     whole = b",".join(texts)
     chars = np.frombuffer(whole, np.uint8)
     quotes = np.flatnonzero(chars == QUOTE)
@@ -165,8 +178,7 @@ def _values(texts: list[bytes], counts: Ints) -> tuple[Words, Words]:
         decimals = strings.cast(DECIMAL)
     except pa.ArrowInvalid as error:
         raise Doubtful from error
-    pairs = np.frombuffer(decimals.buffers()[1], np.uint64, 4 * (len(lengths) // 2)).reshape(-1, 2, 2)
-    return np.ascontiguousarray(pairs[:, 0]), np.ascontiguousarray(pairs[:, 1])
+    return np.frombuffer(decimals.buffers()[1], np.uint64, 2 * len(lengths)).reshape(-1, 2, 2)
 
 
 class _Side:

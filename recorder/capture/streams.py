@@ -1,0 +1,169 @@
+"""Which streams are whole: each (channel, symbol), over all the lines that bring it.
+
+A stream is whole while at least one of its lines is proved to bring it. When the last one goes, a gap is
+open from the moment until which that line was certain; when one is proved again, the gap is closed and
+becomes an own event. Everything here is told the time; what it returns are the own events to journal.
+
+The state fits into the head of each segment, so that after a sudden death the next run knows which
+streams were alive and which gaps were open.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+Event = dict[str, Any]
+Key = tuple[str, str]  # channel, symbol
+
+
+@dataclass(slots=True)
+class Carried:
+    """A stream on one line: it is live there when all topics that make it up are proved."""
+
+    needs: set[str] = field(default_factory=set)
+    proved: set[str] = field(default_factory=set)
+    live_from: int | None = None  # None: not live
+    seq: int | None = None  # of the frame that proved it
+    until: int | None = None  # certain until then, the last time that it was live before
+
+
+@dataclass(slots=True)
+class Opened:
+    """A gap that is still open."""
+
+    since_ns: int
+    reason: str
+    seq_before: int | None
+
+
+class Streams:
+    def __init__(self) -> None:
+        self._lines: dict[Key, dict[int, Carried]] = {}
+        self._open: dict[Key, Opened] = {}
+
+    # What is wanted
+
+    def want(self, line: int, channel: str, topic: str, symbol: str) -> None:
+        """A topic that is needed on this line for the stream to be live there."""
+        self._lines.setdefault((channel, symbol), {}).setdefault(line, Carried()).needs.add(topic)
+
+    def unwant(self, channel: str, symbol: str, now_ns: int) -> list[Event]:
+        """The stream is not wanted any more: an open gap ends here."""
+        self._lines.pop((channel, symbol), None)
+        return self._close((channel, symbol), now_ns, None)
+
+    def is_live(self, channel: str, symbol: str) -> bool:
+        return any(c.live_from is not None for c in self._lines.get((channel, symbol), {}).values())
+
+    def live(self) -> list[Key]:
+        return [key for key in self._lines if self.is_live(*key)]
+
+    def open_gaps(self) -> dict[Key, Opened]:
+        return dict(self._open)
+
+    # What happens
+
+    def proved(
+        self, line: int, conn: int, channel: str, topic: str, symbol: str, now_ns: int, seq: int | None
+    ) -> list[Event]:
+        """A topic was proved to arrive: the stream may be live on this line, and its gap may end."""
+        carried = self._lines.get((channel, symbol), {}).get(line)
+        if carried is None:
+            return []
+        carried.proved.add(topic)
+        if carried.live_from is not None or not carried.needs <= carried.proved:
+            return []
+        carried.live_from, carried.seq = now_ns, seq
+        live = {"event": "live", "conn": conn, "channel": channel, "symbol": symbol}
+        return [live, *self._close((channel, symbol), now_ns, seq)]
+
+    def unproved(self, line: int, topic: str, channel: str, symbol: str, since_ns: int, reason: str) -> list[Event]:
+        """The venue refuses a topic on a line that stays open."""
+        carried = self._lines.get((channel, symbol), {}).get(line)
+        if carried is None or topic not in carried.proved:
+            return []
+        carried.proved.discard(topic)
+        return self._lose((channel, symbol), line, carried, since_ns, reason, None)
+
+    def line_lost(self, line: int, since_ns: int, reason: str, seq_before: int | None) -> list[Event]:
+        """A line is gone; it was certain until `since_ns`."""
+        events: list[Event] = []
+        for key, lines in self._lines.items():
+            carried = lines.get(line)
+            if carried is not None:
+                carried.proved.clear()
+                events += self._lose(key, line, carried, since_ns, reason, seq_before)
+        return events
+
+    def frames_lost(self, from_ns: int, to_ns: int, reason: str) -> list[Event]:
+        """Frames of all lines between these two moments are lost, though the lines may live."""
+        events = [
+            self._gap(key, Opened(from_ns, reason, None), to_ns, None)
+            for key in self._lines
+            if key not in self._open and self.is_live(*key)
+        ]
+        for gap in self._open.values():
+            gap.since_ns = min(gap.since_ns, from_ns)
+        return events
+
+    def stop(self, now_ns: int, reason: str = "stopped") -> list[Event]:
+        """We end on purpose: what was live is lost from here on."""
+        return [event for line in (1, 2) for event in self.line_lost(line, now_ns, reason, None)]
+
+    # Across runs
+
+    def head(self) -> Event:
+        """`open` and `live`, as in the head of a segment."""
+        live: dict[str, list[str]] = {}
+        for channel, symbol in self.live():
+            live.setdefault(channel, []).append(symbol)
+        return {
+            "open": [[c, s, gap.since_ns, gap.reason] for (c, s), gap in self._open.items()],
+            "live": [[channel, symbols] for channel, symbols in live.items()],
+        }
+
+    def restore(self, was_live: Iterable[Key], was_open: dict[Key, Opened], since: dict[Key, int]) -> None:
+        """Take over from a run that ended: what was live then is lost since, whatever brought it."""
+        self._open.update(was_open)
+        for key in was_live:
+            self._open.setdefault(key, Opened(since[key], "process down", None))
+
+    def _lose(
+        self, key: Key, line: int, carried: Carried, since_ns: int, reason: str, seq_before: int | None
+    ) -> list[Event]:
+        if carried.live_from is None:
+            return []
+        carried.until = max(since_ns, carried.live_from)
+        carried.live_from = None
+        others = [other for number, other in self._lines[key].items() if number != line]
+        certain = max([carried.until, *(other.until for other in others if other.until is not None)])
+        gap = Opened(certain, reason, seq_before)
+        living = [other for other in others if other.live_from is not None]
+        if not living:
+            self._open[key] = gap
+            return [_event("lost", key, since_ns=certain, reason=reason)]
+        # A line that died in silence is found out late: another may have come back only after it.
+        first = min(living, key=lambda other: other.live_from or 0)
+        if first.live_from is not None and first.live_from > certain:
+            return [self._gap(key, gap, first.live_from, first.seq)]
+        return []
+
+    def _close(self, key: Key, now_ns: int, seq: int | None) -> list[Event]:
+        gap = self._open.pop(key, None)
+        return [] if gap is None else [self._gap(key, gap, now_ns, seq)]
+
+    def _gap(self, key: Key, gap: Opened, to_ns: int, seq_after: int | None) -> Event:
+        return _event(
+            "gap",
+            key,
+            reason=gap.reason,
+            from_ns=gap.since_ns,
+            to_ns=max(to_ns, gap.since_ns),
+            seq_before=gap.seq_before,
+            seq_after=seq_after,
+            healed=False,
+        )
+
+
+def _event(name: str, key: Key, **fields: Any) -> Event:
+    return {"event": name, "channel": key[0], "symbol": key[1], **fields}

@@ -1,0 +1,126 @@
+"""Retention: remove final files, and raw archives, that are older than somebody asked for. Off unless asked.
+
+Only whole windows that are sealed go, never a hot file, never a file that a pin names. What was removed is
+noted in `<lake>/removed.ndjson` before it goes, so that nobody takes it for a loss.
+"""
+
+import datetime as dt
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from recorder.errors import LakeError
+from recorder.lake.disk import sync_folder
+from recorder.lake.faults import point
+from recorder.lake.layout import check_format
+from recorder.lake.names import EPOCH, HOUR, PartName, table_files
+from recorder.lake.pins import pinned_files
+from recorder.lake.schema import tables
+
+LOG = "removed.ndjson"
+DAY_NS = 86_400 * 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """A file that retention removed; `file` is relative to the lake."""
+
+    file: str
+    bytes: int
+    rows: int | None  # None: a raw archive
+    removed_ns: int
+    rule: str  # as in "keep trade 30 days"
+
+
+def retain(
+    root: Path, keep_days: Mapping[str, float], *, now_ns: int, keep_raw_days: float | None = None
+) -> list[Removed]:
+    """Remove what ended more than `keep_days[table]` days ago; tables that are not named are kept for ever.
+
+    Raises LakeError for a table that does not exist, or a pin that cannot be read.
+    """
+    check_format(root)
+    for table in keep_days:
+        if table not in tables():
+            raise LakeError(f"keep days of {table!r}: no such table; one of {', '.join(tables())}")
+    pinned = pinned_files(root)
+    going: list[tuple[Path, int | None, str]] = []
+    for table, days in keep_days.items():
+        limit = now_ns - round(days * DAY_NS)
+        rule = f"keep {table} {days:g} days"
+        for path in table_files(root, table, folders=("sealed",)):
+            name = PartName.parse(path.name)
+            if name is not None and end_ns(name) <= limit and not _has_hot_files(root, table, name):
+                going.append((path, name.rows, rule))
+    if keep_raw_days is not None:
+        limit = now_ns - round(keep_raw_days * DAY_NS)
+        rule = f"keep raw {keep_raw_days:g} days"
+        going += [(path, None, rule) for path in raw_files(root) if path.stat().st_mtime_ns <= limit]
+    return _remove(root, [each for each in going if str(each[0].relative_to(root)) not in pinned], now_ns)
+
+
+def end_ns(name: PartName) -> int:
+    """When the window of a file ends, Unix ns."""
+    if name.level == HOUR:
+        end = dt.datetime.strptime(name.window, "%Y%m%d%H") + dt.timedelta(hours=1)
+    else:
+        end = dt.datetime.strptime(name.day, "%Y%m%d") + dt.timedelta(days=1)
+    return int((end - EPOCH).total_seconds()) * 1_000_000_000
+
+
+def raw_files(root: Path) -> list[Path]:
+    """Archived segments of every recorder, oldest first."""
+    return sorted(path for path in (root / "raw").glob("*/*") if path.is_file() and not path.name.startswith("."))
+
+
+def read_removed(root: Path) -> list[Removed]:
+    """What retention removed so far; a line that was cut short is passed over."""
+    try:
+        lines = (root / LOG).read_bytes().splitlines()
+    except FileNotFoundError:
+        return []
+    found = []
+    for line in lines:
+        try:
+            found.append(Removed(**json.loads(line)))
+        except (ValueError, TypeError):
+            continue
+    return found
+
+
+def _has_hot_files(root: Path, table: str, name: PartName) -> bool:
+    """Without the merged file its inputs would count again."""
+    for path in (root / "hot" / table / f"date={name.date}").glob(f"{name.rec}~*.parquet"):
+        below = PartName.parse(path.name)
+        if below is not None and (below.window == name.window or below.day == name.window):
+            return True
+    return False
+
+
+def _remove(root: Path, going: Iterable[tuple[Path, int | None, str]], now_ns: int) -> list[Removed]:
+    removed = []
+    for path, rows, rule in going:
+        done = Removed(str(path.relative_to(root)), path.stat().st_size, rows, now_ns, rule)
+        _note(root, done)
+        point("retention noted")
+        path.unlink(missing_ok=True)
+        point("retention removed")
+        removed.append(done)
+    for folder in {(root / done.file).parent for done in removed}:
+        if folder.name.startswith("date=") and not any(folder.iterdir()):
+            folder.rmdir()
+        else:
+            sync_folder(folder)
+    return removed
+
+
+def _note(root: Path, done: Removed) -> None:
+    with (root / LOG).open("ab+") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 1))
+        start = b"\n" if size and file.read(1) != b"\n" else b""
+        file.write(start + json.dumps(asdict(done)).encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
