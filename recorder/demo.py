@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -26,14 +27,16 @@ SHOWN = "BTCUSD"
 RECORDER = [sys.executable, "-m", "recorder"]
 SETTLE_SECONDS = 60  # a simulator or recorder that takes longer than this to start or stop is broken
 
-out = Console()
+out = Console(width=None if sys.stdout.isatty() else 110)
 words = Console(stderr=True)
 
 
 def demo(folder: Path, seconds: float) -> int:
     """Record `seconds` of a simulated exchange below `folder`, show what is there; returns the exit status."""
+    folder.mkdir(parents=True, exist_ok=True)
     data = folder / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     with exchange() as urls, recording(data, urls) as recorder:
+        wait_for_start(data, recorder)
         watch(recorder, seconds)
     show(open_lake(data), data)
     return 0
@@ -74,6 +77,15 @@ def recording(data: Path, urls: dict[str, str]) -> Iterator[subprocess.Popen[byt
         raise RecorderError(f"the recorder ended with status {status}; its words are above")
 
 
+def wait_for_start(data: Path, process: subprocess.Popen[bytes]) -> None:
+    """Until the journal has its first segment: from then on the clock of the demo runs."""
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while not any((data / "journal").glob("*/*.jrn")):
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise RecorderError("the recorder did not start; its words are above")
+        time.sleep(0.05)
+
+
 def watch(process: subprocess.Popen[bytes], seconds: float) -> None:
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=words, transient=True) as progress:
@@ -111,7 +123,7 @@ TOP_OF_BOOK = """
 COVERAGE = """
     SELECT channel, status, reason, count(*) AS intervals, count(DISTINCT symbol) AS symbols,
            round(sum(epoch_ns(to_time) - epoch_ns(from_time)) / 1e9 / count(DISTINCT symbol), 1) AS seconds_each
-    FROM coverage GROUP BY ALL ORDER BY ALL"""
+    FROM coverage WHERE epoch_ns(to_time) - epoch_ns(from_time) > 50_000_000 GROUP BY ALL ORDER BY ALL"""
 
 
 def show(lake: Lake, data: Path) -> None:

@@ -17,7 +17,6 @@ import structlog
 from recorder.capture.run import capture
 from recorder.config import Settings
 from recorder.errors import LakeError
-from recorder.journal.lock import Lock
 
 log = structlog.get_logger()
 
@@ -32,50 +31,32 @@ def run(settings: Settings) -> int:
     Raises BusyError when another recorder holds the data, LakeError when the data directory cannot be
     used, VenueError when none of the symbols asked for exists.
     """
-    root = settings.data.dir
-    rec = settings.data.recorder
-    folder = make_folders(root, rec)
-    with Lock(folder / "LOCK"):
-        prepare_lake(root)
-        with contextlib.suppress(ImportError):
-            import uvloop
+    next_seq = prepare_lake(settings.data.dir, settings.data.recorder)
+    with contextlib.suppress(ImportError):
+        import uvloop
 
-            return uvloop.run(_serve(settings))
-        return asyncio.run(_serve(settings))
+        return uvloop.run(_serve(settings, next_seq))
+    return asyncio.run(_serve(settings, next_seq))
 
 
-def make_folders(root: Path, rec: str) -> Path:
-    """Make `<root>/journal/<rec>`, told apart from every way in which that can fail."""
-    folder = root / "journal" / rec
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise LakeError(f"{root}: a file is in the way; name a directory with --data or [data] dir") from error
-    except OSError as error:
-        raise LakeError(
-            f"{root}: cannot be made or written ({error.strerror}); name a writable directory with --data or [data] dir"
-        ) from error
-    if not os.access(folder, os.W_OK):
-        raise LakeError(f"{folder}: not writable; mend its permissions, or name another with --data")
-    return folder
+def prepare_lake(root: Path, rec: str) -> int:
+    """Make the lake readable before its first row; returns one more than the greatest seq that it holds.
 
-
-def prepare_lake(root: Path) -> None:
-    """Make the lake readable before its first row; in a process of its own, so that pyarrow stays out of ours."""
-    made = subprocess.run(
-        [sys.executable, "-m", "recorder.lake.prepare", str(root)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    In a process of its own, so that pyarrow stays out of ours. Raises LakeError in that process's words.
+    """
+    command = [sys.executable, "-m", "recorder.lake.prepare", str(root), rec]
+    made = subprocess.run(command, capture_output=True, text=True, check=False)
     if made.returncode:
         raise LakeError(made.stderr.strip().splitlines()[-1] if made.stderr.strip() else f"{root}: cannot be used")
+    return int(made.stdout)
 
 
-async def _serve(settings: Settings) -> int:
+async def _serve(settings: Settings, next_seq: int) -> int:
     loop = asyncio.get_running_loop()
-    recording = asyncio.create_task(capture(settings), name="capture")
     writer = Writer(settings)
+    recording = asyncio.create_task(
+        capture(settings, at_least=next_seq, on_started=lambda _: writer.start()), name="capture"
+    )
     forced = asyncio.Event()
 
     def asked_to_stop() -> None:
@@ -87,8 +68,7 @@ async def _serve(settings: Settings) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked_to_stop)
-    keeping = asyncio.create_task(writer.keep_alive(), name="writer")
-    orderly = asyncio.create_task(_orderly(recording, keeping, writer), name="stop")
+    orderly = asyncio.create_task(_orderly(recording, writer), name="stop")
     cut_short = asyncio.create_task(forced.wait(), name="second signal")
     await asyncio.wait({orderly, cut_short}, return_when=asyncio.FIRST_COMPLETED)
     if orderly.done():
@@ -99,13 +79,11 @@ async def _serve(settings: Settings) -> int:
     os._exit(FORCED)
 
 
-async def _orderly(recording: asyncio.Task[None], keeping: asyncio.Task[None], writer: "Writer") -> int:
+async def _orderly(recording: asyncio.Task[None], writer: "Writer") -> int:
     try:
         with contextlib.suppress(asyncio.CancelledError):
             await recording
     finally:
-        keeping.cancel()
-        await asyncio.wait([keeping])
         await writer.finish()
     return 0
 
@@ -126,8 +104,12 @@ class Writer:
             ),
         ]
         self.process: asyncio.subprocess.Process | None = None
+        self.keeping: asyncio.Task[None] | None = None
 
-    async def keep_alive(self) -> None:
+    def start(self) -> None:
+        self.keeping = asyncio.create_task(self._keep_alive(), name="writer")
+
+    async def _keep_alive(self) -> None:
         pause = WRITER_RESTART_SECONDS
         while True:
             # A session of its own: Ctrl-C in a terminal is for us to answer, the writer is told afterwards.
@@ -142,6 +124,10 @@ class Writer:
 
     async def finish(self) -> None:
         """Let it turn every closed segment into parts; one more try if it dies on the way."""
+        if self.keeping is None:
+            return  # capture never began: nothing is in the journal that was not there before
+        self.keeping.cancel()
+        await asyncio.wait([self.keeping])
         if self.process is not None and self.process.returncode is None:
             self.process.terminate()
             if await self.process.wait() == 0:

@@ -1,5 +1,5 @@
 """The one error of the exchange: something the person who started it can put right."""
 
+from recorder.errors import ExchangeError
 
-class ExchangeError(Exception):
-    """One line that names the place and the remedy; the command line shows it and ends with 2."""
+__all__ = ["ExchangeError"]

@@ -87,11 +87,11 @@ def _contract(underlying: str, quote: str, price_decimals: int, temper: Temper, 
 
 
 def _busy(price: float, trades: float, levels: int, notional: float = 6_000.0) -> Temper:
-    return Temper(price, 14.0, trades, levels, notional=notional)
+    return Temper(price, 15.0, trades, levels, notional=notional)
 
 
 def _steady(price: float, levels: int = 40) -> Temper:
-    return Temper(price, 0.75, 0.03, levels, half_spread=0.0012, spacing=0.0004, notional=800.0)
+    return Temper(price, 0.85, 0.04, levels, half_spread=0.0012, spacing=0.0004, notional=800.0)
 
 
 def _slow(price: float, levels: int = 20, fickle_asks: bool = False) -> Temper:
@@ -105,7 +105,7 @@ def _still(price: float) -> Temper:
 
 
 def _stable(price: float, trades: float) -> Temper:
-    return Temper(price, 14.0, trades, 35, half_spread=0.0001, spacing=0.0001, volatility=0.000001, notional=20_000.0)
+    return Temper(price, 15.0, trades, 35, half_spread=0.0001, spacing=0.0001, volatility=0.000001, notional=20_000.0)
 
 
 HK_DOLLAR = 7.8

@@ -21,10 +21,11 @@ from pathlib import Path
 from recorder.journal.format import HEADER_SIZE, header
 from recorder.journal.reader import segment_name
 
-NAP = 0.005  # seconds that records may pile up before one write takes them all
+NAP = 0.007  # seconds that records may pile up before one write takes them all
 RETRY = 1.0  # seconds between attempts while the disk refuses
 SYNC_BYTES = 4 << 20
-CHUNK = 1 << 20
+CHUNK = 1 << 20  # bytes, and
+CHUNK_PARTS = 1000  # pieces of one write; the kernel takes 1024
 MAX_UNSYNCED = 64 << 20
 
 Entry = tuple[int, int, int, int, int, int, int, bytes]  # the fields of a Record, in order
@@ -52,6 +53,9 @@ class Close:
 Work = Entry | Rotate | Sync | Close
 
 
+Chunk = tuple[int, list[bytes], int]  # where it is in the file, its pieces, their size
+
+
 @dataclass(slots=True)
 class Segment:
     """The open file: `size` is the end of its last whole record."""
@@ -59,34 +63,35 @@ class Segment:
     path: Path
     fd: int
     size: int = 0
-    unsynced: list[tuple[int, bytes]] = field(default_factory=list)
+    unsynced: list[Chunk] = field(default_factory=list)
 
-    def write(self, data: bytes) -> None:
-        """All of `data` or nothing of it: what a full disk cut short is cut back."""
+    def write(self, parts: list[bytes], size: int) -> None:
+        """All of it or nothing: what a full disk cut short is cut back."""
         try:
-            _write_at(self.fd, data, self.size)
+            _write_at(self.fd, parts, size, self.size)
         except OSError:
             with suppress(OSError):
                 os.ftruncate(self.fd, self.size)
             raise
-        self.unsynced.append((self.size, data))
-        self.size += len(data)
+        self.unsynced.append((self.size, parts, size))
+        self.size += size
 
 
 @dataclass(slots=True)
 class _Job:
     segment: Segment
-    chunks: list[tuple[int, bytes]]
+    chunks: list[Chunk]
     done: list[Callable[[], None]]
     last: bool  # nothing more will be written to this segment
 
 
-def _write_at(fd: int, data: bytes, at: int) -> None:
-    view = memoryview(data)
-    while view:
-        written = os.pwrite(fd, view, at)
-        at += written
-        view = view[written:]
+def _write_at(fd: int, parts: list[bytes], size: int, at: int) -> None:
+    written = os.pwritev(fd, parts, at)
+    if written == size:
+        return
+    view = memoryview(b"".join(parts))  # rare: a disk that runs full, a signal
+    while written < size:
+        written += os.pwrite(fd, view[written:], at + written)
 
 
 def sync_folder(folder: Path) -> None:
@@ -104,7 +109,7 @@ def create_segment(folder: Path, head: Entry) -> Segment:
     fd = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
     try:
         segment = Segment(folder / segment_name(head[0]), fd)
-        segment.write(header(*head) + head[7])
+        segment.write([header(*head), head[7]], HEADER_SIZE + len(head[7]))
         partial.rename(segment.path)
     except BaseException:
         os.close(fd)
@@ -192,12 +197,12 @@ class Disk:
                 parts += (header(*item), item[7])
                 size += HEADER_SIZE + len(item[7])
                 count += 1
-                if size >= CHUNK:
-                    self._write(b"".join(parts), count)
+                if size >= CHUNK or len(parts) >= CHUNK_PARTS:
+                    self._write(parts, size, count)
                     parts, size, count = [], 0, 0
                 continue
             if parts:
-                self._write(b"".join(parts), count)
+                self._write(parts, size, count)
                 parts, size, count = [], 0, 0
             if isinstance(item, Rotate):
                 self._rotate(item.head)
@@ -207,15 +212,15 @@ class Disk:
             else:
                 return False
         if parts:
-            self._write(b"".join(parts), count)
+            self._write(parts, size, count)
         return True
 
-    def _write(self, data: bytes, count: int) -> None:
-        if self._insist(lambda: self._segment.write(data)):
+    def _write(self, parts: list[bytes], size: int, count: int) -> None:
+        if self._insist(lambda: self._segment.write(parts, size)):
             self.writes += 1
         else:
             self.unsaved += count
-        self.written += len(data)
+        self.written += size
 
     def _rotate(self, head: Entry) -> None:
         def step() -> None:
@@ -282,8 +287,8 @@ class Disk:
             final = self._closing.is_set()
             try:
                 if self._sync_error:
-                    for at, data in job.chunks:
-                        _write_at(job.segment.fd, data, at)
+                    for at, parts, size in job.chunks:
+                        _write_at(job.segment.fd, parts, size, at)
                 os.fdatasync(job.segment.fd)
                 if is_new:
                     sync_folder(self._folder)

@@ -41,11 +41,14 @@ said AS (
 turn AS (
   SELECT *,
          lag(event) OVER story AS before,
-         min(receive_ns) FILTER (event = 'live') OVER (story ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING) AS live_ns
+         min(receive_ns) FILTER (event = 'live') OVER later AS live_ns,
+         bool_or(event = 'start') OVER later AS started_again
   FROM said
-  WINDOW story AS (PARTITION BY venue, symbol, channel ORDER BY seq, idx)),
+  WINDOW story AS (PARTITION BY venue, symbol, channel ORDER BY seq, idx),
+         later AS (PARTITION BY venue, symbol, channel ORDER BY seq, idx ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING)),
 break AS (
   SELECT venue, symbol, channel, seq, at_ns AS from_ns, live_ns AS to_ns, reason,
+         reason = 'stopped' AND live_ns IS NULL AND NOT coalesce(started_again, false) AS is_end,
          CASE event WHEN 'unsubscribe' THEN 'not_recording' ELSE 'gap' END AS status
   FROM turn
   WHERE event = 'unsubscribe' OR (event IN ('lost', 'stop', 'start') AND before = 'live')),
@@ -60,16 +63,23 @@ bad AS (
   UNION ALL
   -- A break that a later gap row tells of is that row's matter.
   SELECT venue, symbol, channel, from_ns, to_ns, reason, status FROM break AS b
-  WHERE status = 'not_recording' OR NOT EXISTS (
+  WHERE NOT is_end AND (status = 'not_recording' OR NOT EXISTS (
     SELECT 1 FROM told AS t
     WHERE t.venue = b.venue AND t.symbol = b.symbol AND t.channel = b.channel AND t.seq > b.seq
-      AND t.to_ns > b.from_ns AND t.from_ns < coalesce(b.to_ns, t.to_ns))),
+      AND t.to_ns > b.from_ns AND t.from_ns < coalesce(b.to_ns, t.to_ns)))),
+
+-- A stream's story ends at the last sign of life; or where an ordered stop ended it, until there is a start again.
+span AS (
+  SELECT venue, symbol, channel, start_ns, least(end_ns, stop_ns) AS end_ns
+  FROM stream LEFT JOIN (
+    SELECT venue, symbol, channel, max(from_ns) AS stop_ns FROM break WHERE is_end GROUP BY venue, symbol, channel)
+    USING (venue, symbol, channel)),
 
 -- 4. Per status, what overlaps is one interval, with the reason of its beginning.
 within AS (
   SELECT venue, symbol, channel, status, reason,
          greatest(from_ns, start_ns) AS from_ns, least(coalesce(to_ns, end_ns), end_ns) AS to_ns
-  FROM bad JOIN stream USING (venue, symbol, channel)
+  FROM bad JOIN span USING (venue, symbol, channel)
   WHERE from_ns < end_ns AND coalesce(to_ns, end_ns) > start_ns),
 numbered AS (
   SELECT *, count(*) FILTER (from_ns >= reached) OVER (story ROWS UNBOUNDED PRECEDING) AS island
@@ -85,8 +95,8 @@ island AS (
 
 -- 5. Cut the whole span at every edge; each piece takes the strongest status that covers it.
 edge AS (
-  SELECT venue, symbol, channel, start_ns AS ns FROM stream
-  UNION SELECT venue, symbol, channel, end_ns FROM stream
+  SELECT venue, symbol, channel, start_ns AS ns FROM span
+  UNION SELECT venue, symbol, channel, end_ns FROM span
   UNION SELECT venue, symbol, channel, from_ns FROM island
   UNION SELECT venue, symbol, channel, to_ns FROM island),
 piece AS (

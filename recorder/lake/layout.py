@@ -59,16 +59,16 @@ def _make(root: Path, texts: dict[str, str]) -> None:
         sync_folder(root.parent)
     if (root / FORMAT_FILE).exists():
         check_format(root)
-    elif any((root / name).exists() for name in ("hot", "sealed")):
+    elif any(any((root / name).rglob("*.parquet")) for name in ("hot", "sealed")):
         raise LakeError(f"{root}: holds data but no {FORMAT_FILE}; restore that file, or name another directory")
-    else:
-        publish_text(root / FORMAT_FILE, json.dumps({"format": FORMAT}) + "\n")
     for folder in FOLDERS:
         make_folder(root / folder)
     for table in tables().values():
         _fix_types(root / "schema" / table.name / NO_ROWS, table.arrow)
     for name, content in texts.items():
         publish_text(root / name, content)
+    if not (root / FORMAT_FILE).exists():  # last: what is called a lake can be read
+        publish_text(root / FORMAT_FILE, json.dumps({"format": FORMAT}) + "\n")
     if not os.access(root, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(root))
 
@@ -76,7 +76,8 @@ def _make(root: Path, texts: dict[str, str]) -> None:
 def _fix_types(path: Path, schema: pa.Schema) -> None:
     if path.exists():
         with pq.ParquetFile(path) as file:
-            if file.schema_arrow.equals(schema, check_metadata=True):
+            found = file.schema_arrow
+            if found.equals(schema) and found.metadata == schema.metadata:
                 return
     make_folder(path.parent)
     publish(path, lambda partial: pq.write_table(schema.empty_table(), partial))

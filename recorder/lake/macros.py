@@ -70,7 +70,8 @@ EXTRA_COLUMNS = {
             "size_base",
             "DECIMAL(30,12)",
             "Size in the base currency: size * contract_multiplier of today's instrument; the size itself on spot.",
-            sql="CAST(size * coalesce(getvariable('contract_multiplier')[f.venue || ' ' || f.symbol], 1) AS DECIMAL(30,12))",
+            sql="CAST(size * coalesce(getvariable('contract_multiplier')[f.venue || ' ' || f.symbol], 1)"
+            " AS DECIMAL(30,12))",
         ),
     ),
 }

@@ -4,7 +4,8 @@
 
 -- Bars from trades, one row for each bar that [from, to) touches, whole. `complete`: the bar lies inside what
 -- coverage calls ok or healed. A complete bar without trades has volume 0 and null prices; one that is not complete
--- has nulls only. Sizes of perpetuals are contracts. `vwap` is a double; the rest is exact.
+-- has nulls only. An open end is where coverage begins or ends. Sizes of perpetuals are contracts. `vwap` is a double;
+-- the rest is exact.
 CREATE OR REPLACE TEMP MACRO ohlcv(symbol, "interval", "from", "to") AS TABLE
 WITH
 traded AS MATERIALIZED (
@@ -28,8 +29,8 @@ span AS (
 bar AS (
   SELECT s.venue, s.from_time, s.to_time,
          unnest(generate_series(
-           time_bucket(bar_width("interval"), coalesce(utc("from"), least(s.from_time, t.first_bar))),
-           coalesce(utc("to"), greatest(s.to_time, t.last_bar + INTERVAL 1 MICROSECOND)) - INTERVAL 1 MICROSECOND,
+           time_bucket(bar_width("interval"), coalesce(utc("from"), s.from_time, t.first_bar)),
+           coalesce(utc("to"), s.to_time, t.last_bar + INTERVAL 1 MICROSECOND) - INTERVAL 1 MICROSECOND,
            bar_width("interval"))) AS open_time
   FROM (SELECT venue, CAST(from_time AS TIMESTAMP) AS from_time, CAST(to_time AS TIMESTAMP) AS to_time FROM span) AS s
   LEFT JOIN (SELECT venue, min(open_time) AS first_bar, max(open_time) AS last_bar FROM traded GROUP BY venue) AS t

@@ -65,9 +65,7 @@ class Lake:
             remedy = "run this version's `recorder seal` on it once"
             raise LakeError(f"{self.path}: a table's schema file is missing; {remedy} ({error})") from error
         if live:
-            from recorder.lake.live import Live
-
-            self._live = Live(self.path, self.con)
+            self._live = _live(self)
             self.refresh()
 
     def refresh(self, everything: bool = True) -> None:
@@ -168,9 +166,7 @@ class Lake:
 
         return plots.coverage(self.coverage(start=start, end=end).df())
 
-    def plot_candles(
-        self, symbol: str, interval: str = "1m", start: Moment = None, end: Moment = None
-    ) -> "Figure":
+    def plot_candles(self, symbol: str, interval: str = "1m", start: Moment = None, end: Moment = None) -> "Figure":
         """Candles and volume, made from trades; bars that a gap touches are shaded."""
         from recorder.lake import plots
 
@@ -219,6 +215,12 @@ class Lake:
             self._symbols.add(symbol)
         elif self._symbols:
             raise LakeError(f"{symbol}: never recorded here{near(symbol, self._symbols)}; see lake.symbols()")
+
+
+def _live(lake: Lake) -> "Live":
+    from recorder.lake.live import Live  # here, since it brings the decoder with it
+
+    return Live(lake.path, lake.con)
 
 
 def quoted(text: str) -> str:

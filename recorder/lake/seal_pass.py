@@ -163,7 +163,7 @@ class Sealer:
         for table in tables():
             hot = self._names(table, ("hot",))
             merged = [n for n in (*hot, *self._names(table, ("sealed",))) if n.level != PART]
-            for name in hot:
+            for name in sorted(hot, key=lambda n: n.level != PART):  # an hour file goes after its parts
                 path = path_of(self.root, "hot", table, name)
                 if not self._may_go(table, name, merged) or str(path.relative_to(self.root)) in pinned:
                     left.append(name)

@@ -79,7 +79,10 @@ def write(root: Path, rec: str, bell: Bell, once: bool) -> int:
             log.exception("making parts failed, segment kept", error=str(error), retry_seconds=pause)
             if ending and failures >= LAST_TRIES:
                 return 1
-            time.sleep(FIRST_PAUSE) if ending else bell.wait(pause)
+            if ending:
+                time.sleep(FIRST_PAUSE)
+            else:
+                bell.wait(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
             continue
         pause, failures = FIRST_PAUSE, 0

@@ -294,7 +294,7 @@ def test_contracts_whose_base_asset_is_the_coin() -> None:
 
 
 def test_rest_candles_are_stored_where_the_request_says_so() -> None:
-    about = {"params": {"symbol": "BTCUSD", "interval": "1m"}}
+    about: dict[str, Any] = {"params": {"symbol": "BTCUSD", "interval": "1m"}}
     assert decoded(reply(sample("rest-klines"), "/quote/v1/klines", **about)) == {}
     rows = decoded(reply(sample("rest-klines"), "/quote/v1/klines", use="store", **about))["kline"]
     assert len(rows) == 3
@@ -310,7 +310,7 @@ def test_rest_candles_are_stored_where_the_request_says_so() -> None:
 
 
 def test_rest_trades_have_no_id() -> None:
-    about = {"params": {"symbol": "BTCUSD"}, "use": "store"}
+    about: dict[str, Any] = {"params": {"symbol": "BTCUSD"}, "use": "store"}
     rows = decoded(reply(sample("rest-trades"), "/quote/v1/trades", **about))["trade"]
     assert [row["trade_id"] for row in rows] == [None] * 3
     assert own(rows[1]) == place(HK, "BTCUSD", 1764059593105) | {

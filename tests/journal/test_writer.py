@@ -159,10 +159,11 @@ class Refusal:
         self.syncs_fail = 0
         self._pwrite, self._sync = os.pwrite, os.fdatasync
         monkeypatch.setattr(os, "pwrite", self.pwrite)
+        monkeypatch.setattr(os, "pwritev", lambda fd, parts, at: self.pwrite(fd, b"".join(parts), at))
         monkeypatch.setattr(os, "fdatasync", self.fdatasync)
         monkeypatch.setattr(disk, "RETRY", 0.02)
 
-    def pwrite(self, fd: int, data: memoryview, at: int) -> int:
+    def pwrite(self, fd: int, data: memoryview | bytes, at: int) -> int:
         if self.room <= 0:
             raise OSError(errno.ENOSPC, "No space left on device")
         written = self._pwrite(fd, data[: int(min(self.room, len(data)))], at)
@@ -236,11 +237,11 @@ async def test_after_a_failed_sync_the_bytes_are_written_again_before_they_count
         written: list[int] = []
         pwrite = refusal.pwrite
 
-        def noted(fd: int, data: memoryview, at: int) -> int:
+        def noted(fd: int, parts: list[bytes], at: int) -> int:
             written.append(at)
-            return pwrite(fd, data, at)
+            return pwrite(fd, b"".join(parts), at)
 
-        monkeypatch.setattr(os, "pwrite", noted)
+        monkeypatch.setattr(os, "pwritev", noted)
         refusal.syncs_fail = 1
         add(journal, b"x")
         await journal.sync()

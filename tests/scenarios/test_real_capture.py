@@ -54,19 +54,24 @@ def trades(names: list[str]) -> list[tuple[Any, ...]]:
 
 
 class Book:
-    """The capture's own book: its snapshot, then each update that is newer."""
+    """The capture's own book: its snapshot, then each update that is newer, also if it came before the snapshot."""
 
     def __init__(self) -> None:
         self.bids: Side = {}
         self.asks: Side = {}
         self.version: int | None = None
+        self.early: list[dict[str, Any]] = []
 
     def apply(self, message: dict[str, Any]) -> None:
         if "lastUpdateId" in message:
             self.version = message["lastUpdateId"]
             self.bids = {Decimal(p): Decimal(q) for p, q in message["bids"]}
             self.asks = {Decimal(p): Decimal(q) for p, q in message["asks"]}
-        elif message.get("e") == "depthUpdate" and self.version is not None and message["u"] > self.version:
+            for update in self.early:
+                self.apply(update)
+        elif self.version is None and message.get("e") == "depthUpdate":
+            self.early.append(message)
+        elif message.get("e") == "depthUpdate" and message["u"] > (self.version or 0):
             self.version = message["u"]
             for side, changes in ((self.bids, message["b"]), (self.asks, message["a"])):
                 for price, size in changes:

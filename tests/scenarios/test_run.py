@@ -79,7 +79,7 @@ def test_a_second_recorder_on_the_same_data_is_refused(tmp_path: Path) -> None:
         second = Recorder(run.data, market.urls)
         second.start()
         assert second.running.wait(30) == 2
-        assert "another" in second.log() or "already" in second.log()
+        assert "is the recorder here; stop it first" in second.log()
         assert run.stop() == 0
 
 
@@ -87,7 +87,6 @@ def test_a_restart_goes_on_and_names_the_time_between(tmp_path: Path) -> None:
     with exchange(tmp_path, *SYMBOLS, "--rate", "5") as market, recorder(tmp_path, market) as run:
         recording_is_under_way(run)
         assert run.stop() == 0
-        market.wait_for_frames(1)  # idle sockets are gone, the market goes on
         run.start()
         wait_until(
             lambda: rows(run.data, "SELECT count(DISTINCT symbol) FROM gap WHERE channel = 'depth'") == [(3,)],

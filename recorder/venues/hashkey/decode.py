@@ -46,7 +46,13 @@ def decode(records: Iterable[Arrival], context: Context) -> dict[str, Columns]:
     """Columns of each table that gets rows, sorted by (venue, symbol, seq, idx). Moves `context` on."""
     batch = _Batch(context)
     for record in records:
-        batch.take(record)
+        try:
+            batch.take(record)
+        except MemoryError:
+            raise  # not the frame's fault: the caller tries again
+        except Exception as error:
+            # A mistake of ours must cost one frame, kept whole, and not stop all that come after it.
+            _Frame(batch, record, context.venue).fail(f"decoder: {type(error).__name__}")
     return batch.columns()
 
 
@@ -212,6 +218,11 @@ class _Frame:
 
     def _add(self, table: str, row: Row) -> None:
         self.batch.rows.setdefault(table, []).append(row)
+
+    def fail(self, reason: str) -> None:
+        """Keep the frame for a reason from outside."""
+        self.faults.append(reason)
+        self._quarantine()
 
     def _quarantine(self) -> None:
         if not self.faults:
