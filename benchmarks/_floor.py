@@ -1,6 +1,6 @@
 """The floor: a bare `websockets` client that receives the whole venue, parses each frame, and does nothing else.
 
-Run as `python -m benchmarks._floor V1_URL V2_URL SYMBOLS`. On SIGTERM it prints the frames it saw.
+Run as `python -m benchmarks._floor V1_URL V2_URL SYMBOLS [uvloop]`. On SIGTERM it prints the frames it saw.
 """
 
 import asyncio
@@ -51,4 +51,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(main())
+    (uvloop if sys.argv[4:] == ["uvloop"] else asyncio).run(main())

@@ -103,7 +103,8 @@ async def cut_only(url: str, seconds: float) -> tuple[float, int]:
         nonlocal count
         count += 1
 
-    connection: FrameConnection = await open_connection(url, on_frame, "benchmark")
+    connection: FrameConnection = await open_connection(url, "benchmark")
+    connection.start(on_frame)
     began = time.process_time()
     await asyncio.sleep(seconds)
     spent = time.process_time() - began

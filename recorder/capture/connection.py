@@ -5,6 +5,7 @@ nearly all that ever comes, are cut out of the stream here and handed over in th
 them: no queue, no task to wake, no decoding. Measured in benchmarks/journal.py.
 """
 
+import asyncio
 import time
 from collections.abc import Callable
 
@@ -25,9 +26,10 @@ _WHOLE = (0x81, _WHOLE_BINARY)  # first byte of a frame: final, no extension bit
 
 
 class FrameConnection(ClientConnection):
-    """A client connection that calls `on_frame` for each message instead of queueing it."""
+    """A client connection that hands each message to a function instead of queueing it, once `start` names it."""
 
     on_frame: OnFrame
+    _early: list[tuple[bytes, bool, int, int]]
 
     _rest = b""  # bytes of a frame that is not complete yet
     _pieces: bytearray | None = None  # the same, once it took more than one read
@@ -37,6 +39,18 @@ class FrameConnection(ClientConnection):
     _fragments: list[bytes]
     _receive_ns = 0
     _monotonic_ns = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._early = []
+        self.on_frame = lambda *frame: self._early.append(frame)
+        super().connection_made(transport)
+
+    def start(self, on_frame: OnFrame) -> None:
+        """Hand over what came right behind the handshake, and from here on each message as it comes."""
+        self.on_frame = on_frame
+        for frame in self._early:
+            on_frame(*frame)
+        self._early = []
 
     def data_received(self, data: bytes) -> None:
         self._receive_ns = time.time_ns()
@@ -151,19 +165,14 @@ class FrameConnection(ClientConnection):
             super().data_received(data)
 
 
-async def open_connection(url: str, on_frame: OnFrame, agent: str) -> FrameConnection:
-    """Connect; frames come through `on_frame` from then on.
+async def open_connection(url: str, agent: str) -> FrameConnection:
+    """Connect; messages come once `start` was called, none is lost in between.
 
     Raises what `websockets` raises: OSError, TimeoutError, InvalidHandshake, InvalidURI and their kin.
     """
-
-    class Ours(FrameConnection):
-        pass
-
-    Ours.on_frame = staticmethod(on_frame)
     connection = await connect(
         url,
-        create_connection=Ours,
+        create_connection=FrameConnection,
         compression=None,  # the venue offers none
         max_size=MAX_MESSAGE,
         ping_interval=None,  # whether control frames count as activity is not known: JSON pings only

@@ -1,6 +1,6 @@
 """From `exchangeInfo` to what to subscribe: symbols, their delta-book scale, the index of each contract.
 
-Pure. A symbol that once traded stays subscribed while the venue lists it at all: a halt ends without
+Pure, and without the decoder, which would bring pyarrow into this process. A symbol that once traded stays subscribed while the venue lists it at all: a halt ends without
 notice, and what happens at that moment is worth having.
 """
 
@@ -11,7 +11,6 @@ from typing import Any
 
 from recorder.config import SYMBOL
 from recorder.errors import VenueError
-from recorder.venues.hashkey.instruments import listed
 from recorder.venues.hashkey.subscribe import Route, dump_scale
 
 PERPETUAL = "-PERPETUAL"
@@ -38,32 +37,35 @@ def read_listing(document: Any) -> Listing:
     """Read an exchangeInfo. Raises VenueError if it is none, or lists nothing at all."""
     found: dict[str, Instrument] = {}
     invalid: list[str] = []
-    try:
-        for kind, item in listed(document):
-            symbol = item.get("symbol")
-            if not isinstance(symbol, str) or not SYMBOL.fullmatch(symbol):
+    for key in ("symbols", "contracts"):
+        items = document.get(key) if isinstance(document, dict) else None
+        for item in items if isinstance(items, list) else ():
+            symbol = item.get("symbol") if isinstance(item, dict) else None
+            if isinstance(symbol, str) and SYMBOL.fullmatch(symbol):
+                found[symbol] = _instrument(symbol, key == "contracts", item)
+            else:
                 invalid.append(repr(symbol)[:80])
-                continue
-            found[symbol] = _instrument(symbol, kind != "spot", item)
-    except VenueError:
-        raise
-    except Exception as error:  # whatever shape it has, it is not ours to fail on
-        raise VenueError(f"exchangeInfo cannot be read: {error}") from error
     if not found:
         raise VenueError("exchangeInfo lists no symbols")
     return Listing(found, tuple(invalid))
 
 
 def _instrument(symbol: str, is_contract: bool, item: dict[str, Any]) -> Instrument:
-    filters = {f.get("filterType"): f for f in item.get("filters") or () if isinstance(f, dict)}
-    tick = filters.get("PRICE_FILTER", {}).get("tickSize")
+    filters = item.get("filters")
+    ticks = [
+        str(rule.get("tickSize"))
+        for rule in (filters if isinstance(filters, list) else ())
+        if isinstance(rule, dict) and rule.get("filterType") == "PRICE_FILTER"
+    ]
     index = ""
     if is_contract:
         name, coin = str(item.get("index") or ""), str(item.get("underlying") or "")
         index = name if coin and name.startswith(coin) else coin + name
         if not SYMBOL.fullmatch(index):
             index = ""
-    return Instrument(symbol, is_contract, item.get("status") == "TRADING", dump_scale(str(tick)), index)
+    return Instrument(
+        symbol, is_contract, item.get("status") == "TRADING", dump_scale(ticks[0]) if ticks else None, index
+    )
 
 
 def choose(configured: Iterable[str], listing: Listing | None, present: Iterable[str] = ()) -> tuple[str, ...]:

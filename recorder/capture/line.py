@@ -89,7 +89,7 @@ class Line:
         self._clock = PingClock()
         self.session.connecting()
         try:
-            connection = await open_connection(self.state.url, self._frame, AGENT)
+            connection = await open_connection(self.state.url, AGENT)
         except (OSError, TimeoutError, InvalidHandshake, InvalidURI, EOFError) as error:
             return self._refused(error)
         self._opened(connection)
@@ -126,6 +126,7 @@ class Line:
         self._emit([{"event": "connect", "conn": self._conn, "line": self.number, "url": self.state.url}])
         log.info("connected", line=self.state.name, conn=self._conn, topics=len(self.state.topics))
         self.session.opened(time.monotonic())
+        connection.start(self._frame)
         self._tick()
 
     def _closed(self, reason: str, detail: str, certain_ns: int | None = None) -> float:

@@ -21,7 +21,7 @@ candle AS (
     arg_max(taker_buy_quote_volume, rank) AS taker_buy_quote_volume,
     bool_or(confirms) AS confirmed,
     min(receive_ns) AS first_ns
-  FROM (SELECT *, CAST(confirms AS BIGINT) << 62 | seq << 15 | idx AS rank FROM word)
+  FROM (SELECT *, (CAST(confirms AS BIGINT) << 62) | (seq << 15) | idx AS rank FROM word)
   GROUP BY ALL),
 -- When a later candle of the same series was first seen.
 followed AS (

@@ -15,7 +15,7 @@ from recorder.errors import LakeError
 from recorder.lake.disk import sync_folder
 from recorder.lake.faults import point
 from recorder.lake.layout import check_format
-from recorder.lake.names import EPOCH, HOUR, PartName, table_files
+from recorder.lake.names import DAY, EPOCH, PartName, table_files
 from recorder.lake.pins import pinned_files
 from recorder.lake.schema import tables
 
@@ -63,7 +63,7 @@ def retain(
 
 def end_ns(name: PartName) -> int:
     """When the window of a file ends, Unix ns."""
-    if name.level == HOUR:
+    if name.level != DAY:
         end = dt.datetime.strptime(name.window, "%Y%m%d%H") + dt.timedelta(hours=1)
     else:
         end = dt.datetime.strptime(name.day, "%Y%m%d") + dt.timedelta(days=1)

@@ -135,7 +135,8 @@ def writer(root: Path, rec: str, now: int) -> Document:
 def disk(lake: Lake, now: int) -> Document:
     """Bytes by table, and how long the disk lasts if recording goes on as in the last day."""
     sizes = {table: sum(size for _, size in files(lake.path, table)) for table in tables()}
-    journal = sum(found.st_size for path in (lake.path / "journal").rglob("*") if (found := stat(path)))
+    kept = (stat(path) for path in (lake.path / "journal").rglob("*.jrn"))
+    journal = sum(found.st_size for found in kept if found)
     free = shutil.disk_usage(lake.path).free
     growth = bytes_per_day(lake, now)
     return {

@@ -50,7 +50,8 @@ async def received(stream: bytes, cuts: list[int] | None = None) -> tuple[Taken,
         writer.close()
 
     async with raw_server(talk) as url:
-        connection = await open_connection(url, taken, "test")
+        connection = await open_connection(url, "test")
+        connection.start(taken)
         async with asyncio.timeout(10):
             await connection.wait_closed()
     return taken, connection
@@ -96,7 +97,8 @@ async def test_a_ping_frame_is_answered_and_a_text_can_be_sent_without_waiting()
             heard.append(await read_frame(reader))
 
     async with raw_server(talk) as url:
-        connection = await open_connection(url, Taken(), "test")
+        connection = await open_connection(url, "test")
+        connection.start(Taken())
         assert connection.send_now(b'{"ping":1}')
         await connection.wait_closed()
         assert not connection.send_now(b'{"ping":2}')
@@ -129,7 +131,7 @@ async def test_a_server_that_refuses_is_an_error_that_says_so() -> None:
 
     async with raw_server(talk) as url:
         with pytest.raises(InvalidStatus, match="403"):
-            await open_connection(url, Taken(), "test")
+            await open_connection(url, "test")
 
 
 async def test_a_server_that_never_answers_the_handshake_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,4 +143,4 @@ async def test_a_server_that_never_answers_the_handshake_is_given_up(monkeypatch
 
     async with raw_server(talk) as url:
         with pytest.raises(TimeoutError):
-            await open_connection(url, Taken(), "test")
+            await open_connection(url, "test")

@@ -105,7 +105,7 @@ async def test_a_wrong_request_is_not_tried_again(tmp_path: Path) -> None:
         return web.Response(status=400, text='{"code":-100011,"msg":"Not supported symbols"}')
 
     async with asking(handler, tmp_path) as rest:
-        with pytest.raises(VenueError, match="status 400.*Not supported symbols"):
+        with pytest.raises(VenueError, match=r"status 400.*Not supported symbols"):
             await rest.get("/x")
     assert len(kept(tmp_path)) == 1
 

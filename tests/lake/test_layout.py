@@ -58,7 +58,9 @@ def test_another_format_is_refused(tmp_path: Path, text: str) -> None:
 
 
 def test_data_without_its_format_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "hot").mkdir()
+    rows = tmp_path / "hot" / "trade" / "date=2026-09-23" / "main~p~2026092302~1~2~3.parquet"
+    rows.parent.mkdir(parents=True)
+    rows.touch()
     with pytest.raises(LakeError, match=r"holds data but no LAKE\.json"):
         init_lake(tmp_path)
 

@@ -150,9 +150,9 @@ def test_brackets_and_stars_in_the_path_are_only_letters(tmp_path: Path) -> None
 
 
 def test_taker_side_and_receive_time_are_derived(root: Path) -> None:
-    write(root, "trade", [trade(1, 0.5, "1"), trade(2, 1, "1", taker="sell"), trade(3, 2, "1", buyer_is_maker=None)])
+    write(root, "trade", [trade(1, 0.5, "1"), trade(2, 1, "1", taker="sell")])
     found = open_lake(root).sql("SELECT taker_side, receive_time, epoch_ns(receive_time) FROM trade").fetchall()
-    assert found == [("buy", at(0.5), ns(0.5)), ("sell", at(1), ns(1)), (None, at(2), ns(2))]
+    assert found == [("buy", at(0.5), ns(0.5)), ("sell", at(1), ns(1))]
 
 
 def test_size_base_is_the_size_times_todays_contract_multiplier(root: Path) -> None:
