@@ -55,10 +55,14 @@ def measure(folder: Path) -> None:
     try:
         time.sleep(WARM_UP_SECONDS)
         capture = psutil.Process(run.pid)
-        others = capture.children(recursive=True)
+        children = {
+            name: [c for c in capture.children() if f"recorder.lake.{name}" in c.cmdline()]
+            for name in ("writer", "seal")
+        }
         parts = {
             "capture": [capture],
-            "writer": others,
+            "writer": children["writer"],
+            "sealer, idle": children["seal"],
             "floor": [psutil.Process(floor.pid)],
             "floor on uvloop": [psutil.Process(floor_uvloop.pid)],
             "exchange": [psutil.Process(market.pid)],
@@ -83,9 +87,7 @@ def measure(folder: Path) -> None:
     ours = used["capture"] + used["writer"]
     print(f"frames a second                  {rate:6.0f}")
     print(f"capture + writer / floor         {ours / used['floor']:6.2f}   required <= 2")
-    print(
-        f"capture + writer / uvloop floor  {ours / used['floor on uvloop']:6.2f}   for information: our capture runs on uvloop too"
-    )
+    print(f"capture + writer / uvloop floor  {ours / used['floor on uvloop']:6.2f}   (capture runs on uvloop too)")
     total = sum(peak.values()) / 1e6
     each = ", ".join(f"{name} {size / 1e6:.0f}" for name, size in peak.items())
     print(f"memory, capture + writer         {total:6.0f} MB required <= 250 MB ({each})")

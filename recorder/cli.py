@@ -141,6 +141,36 @@ def sql(
 
 
 @app.command()
+def seal(data: Data = None, config: Config = None, json: Json = False) -> None:
+    """Recover and seal everything that is closed; the recorder must be stopped."""
+    from recorder.lake.seal_all import seal_all
+    from recorder.monitor.report import print_json, print_seal
+
+    settings = load(config, data)
+    report = seal_all(settings.data.dir, settings.data.recorder)
+    (print_json if json else print_seal)(report)
+    raise typer.Exit(1 if report.failed or report.damaged else 0)
+
+
+@app.command()
+def verify(
+    start: Annotated[str | None, typer.Option("--from", metavar="T", help="ISO 8601, UTC.")] = None,
+    end: Annotated[str | None, typer.Option("--to", metavar="T", help="ISO 8601, UTC.")] = None,
+    data: Data = None,
+    config: Config = None,
+    json: Json = False,
+) -> None:
+    """Hold the files against their names, each other and the manifest; a line a finding, exit 1 on any."""
+    from recorder.monitor.report import print_json, print_verify
+    from recorder.quality.verify import verify as look
+
+    settings = load(config, data)
+    found = look(settings.data.dir, start, end)
+    (print_json if json else print_verify)(found)
+    raise typer.Exit(1 if any(finding.is_problem for finding in found) else 0)
+
+
+@app.command()
 def tables(
     check: Annotated[bool, typer.Option("--check", help="Only say whether it is up to date.")] = False,
     out: Annotated[Path, typer.Option(metavar="FILE")] = Path("docs/tables.md"),

@@ -1,6 +1,6 @@
-"""`recorder run`: the capture process, and the writer process that it starts and keeps alive.
+"""`recorder run`: the capture process, and the writer and sealer processes that it starts and keeps alive.
 
-The two share nothing but the journal on disk, so each may die at any time. Shutting down is one line of
+They share nothing but the journal on disk, so each may die at any time. Shutting down is one line of
 thought: lines close, the journal is drained and closed, then the writer turns what is left into parts.
 """
 
@@ -20,8 +20,8 @@ from recorder.errors import LakeError
 
 log = structlog.get_logger()
 
-WRITER_RESTART_SECONDS = 1.0  # pause before a writer that died is started again; doubles up to a minute
-WRITER_RESTART_LIMIT = 60.0
+RESTART_SECONDS = 1.0  # pause before a process that died is started again; doubles up to
+LONGEST_PAUSE = 60.0
 FORCED = 1  # exit status after a second signal: what is in the journal becomes parts at the next start
 
 
@@ -53,9 +53,9 @@ def prepare_lake(root: Path, rec: str) -> int:
 
 async def _serve(settings: Settings, next_seq: int) -> int:
     loop = asyncio.get_running_loop()
-    writer = Writer(settings)
+    children = Children(settings)
     recording = asyncio.create_task(
-        capture(settings, at_least=next_seq, on_started=lambda _: writer.start()), name="capture"
+        capture(settings, at_least=next_seq, on_started=lambda _: children.start()), name="capture"
     )
     forced = asyncio.Event()
 
@@ -68,74 +68,97 @@ async def _serve(settings: Settings, next_seq: int) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked_to_stop)
-    orderly = asyncio.create_task(_orderly(recording, writer), name="stop")
+    orderly = asyncio.create_task(_orderly(recording, children), name="stop")
     cut_short = asyncio.create_task(forced.wait(), name="second signal")
     await asyncio.wait({orderly, cut_short}, return_when=asyncio.FIRST_COMPLETED)
     if orderly.done():
         cut_short.cancel()
         return orderly.result()
     log.warning("stopped at once: what the journal holds becomes parts at the next start")
-    writer.kill()
+    children.kill()
     os._exit(FORCED)
 
 
-async def _orderly(recording: asyncio.Task[None], writer: "Writer") -> int:
+async def _orderly(recording: asyncio.Task[None], children: "Children") -> int:
     try:
         with contextlib.suppress(asyncio.CancelledError):
             await recording
     finally:
-        await writer.finish()
+        await children.finish()
     return 0
 
 
-class Writer:
-    """The writer process: started, started again when it dies, and asked to finish at the end."""
+class Children:
+    """The writer, which must finish what the journal holds, and the sealer, which may end at any time."""
 
     def __init__(self, settings: Settings) -> None:
-        self.command = [
-            *(sys.executable, "-m", "recorder.lake.writer"),
-            *(
-                "--data",
-                str(settings.data.dir),
-                "--rec",
-                settings.data.recorder,
-                "--parent",
-                str(os.getpid()),
-            ),
-        ]
+        self.writer = Child("recorder.lake.writer", settings)
+        self.sealer = Child("recorder.lake.seal", settings)
+
+    def start(self) -> None:
+        """Called once the journal is open: before that, another recorder may hold the data."""
+        self.writer.start()
+        self.sealer.start()
+
+    async def finish(self) -> None:
+        """Let the writer turn every closed segment into parts; one more try if it died on the way."""
+        await self.sealer.stop()
+        if self.writer.keeping is None:
+            return  # capture never began: the journal holds nothing that was not there before
+        if await self.writer.stop() != 0 and (status := await self.writer.run_once()):
+            log.error("writer could not finish; the journal keeps the rows for the next start", status=status)
+
+    def kill(self) -> None:
+        self.writer.kill()
+        self.sealer.kill()
+
+
+class Child:
+    """A process beside capture: started, started again when it dies, and asked to finish at the end."""
+
+    def __init__(self, module: str, settings: Settings) -> None:
+        self.name = module.rsplit(".", 1)[1]
+        where = ("--data", str(settings.data.dir), "--rec", settings.data.recorder)
+        self.command = [sys.executable, "-m", module, *where, "--parent", str(os.getpid())]
         self.process: asyncio.subprocess.Process | None = None
         self.keeping: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        self.keeping = asyncio.create_task(self._keep_alive(), name="writer")
+        self.keeping = asyncio.create_task(self._keep_alive(), name=self.name)
 
     async def _keep_alive(self) -> None:
-        pause = WRITER_RESTART_SECONDS
+        pause = RESTART_SECONDS
         while True:
-            # A session of its own: Ctrl-C in a terminal is for us to answer, the writer is told afterwards.
-            self.process = await asyncio.create_subprocess_exec(*self.command, start_new_session=True)
+            await self._launch()
             started = asyncio.get_running_loop().time()
+            assert self.process is not None
             status = await self.process.wait()
-            if asyncio.get_running_loop().time() - started > WRITER_RESTART_LIMIT:
-                pause = WRITER_RESTART_SECONDS
-            log.warning("writer ended, starting it again", status=status, pause_seconds=pause)
+            if asyncio.get_running_loop().time() - started > LONGEST_PAUSE:
+                pause = RESTART_SECONDS
+            log.warning("process ended, starting it again", process=self.name, status=status, pause_seconds=pause)
             await asyncio.sleep(pause)
-            pause = min(2 * pause, WRITER_RESTART_LIMIT)
+            pause = min(2 * pause, LONGEST_PAUSE)
 
-    async def finish(self) -> None:
-        """Let it turn every closed segment into parts; one more try if it dies on the way."""
+    async def _launch(self, *more: str) -> None:
+        # A session of its own: Ctrl-C in a terminal is for us to answer, our children are told afterwards.
+        self.process = await asyncio.create_subprocess_exec(*self.command, *more, start_new_session=True)
+
+    async def stop(self) -> int | None:
+        """Ask it to finish; its exit status, or None if it did not run."""
         if self.keeping is None:
-            return  # capture never began: nothing is in the journal that was not there before
+            return None
         self.keeping.cancel()
         await asyncio.wait([self.keeping])
-        if self.process is not None and self.process.returncode is None:
-            self.process.terminate()
-            if await self.process.wait() == 0:
-                return
-        self.process = await asyncio.create_subprocess_exec(*self.command, "--once", start_new_session=True)
-        status = await self.process.wait()
-        if status:
-            log.error("writer could not finish; the journal keeps the rows for the next start", status=status)
+        if self.process is None or self.process.returncode is not None:
+            return None
+        self.process.terminate()
+        return await self.process.wait()
+
+    async def run_once(self) -> int:
+        """One run to its end of what is left to do; its exit status."""
+        await self._launch("--once")
+        assert self.process is not None
+        return await self.process.wait()
 
     def kill(self) -> None:
         if self.process is not None and self.process.returncode is None:

@@ -1,7 +1,8 @@
 """From `exchangeInfo` to what to subscribe: symbols, their delta-book scale, the index of each contract.
 
-Pure, and without the decoder, which would bring pyarrow into this process. A symbol that once traded stays subscribed while the venue lists it at all: a halt ends without
-notice, and what happens at that moment is worth having.
+Pure, and without the decoder, which would bring pyarrow into this process. A symbol that once traded
+stays subscribed while the venue lists it at all: a halt ends without notice, and what happens at that
+moment is worth having.
 """
 
 import difflib

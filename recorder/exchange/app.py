@@ -18,7 +18,9 @@ import orjson
 from recorder.exchange.capture import CaptureSource
 from recorder.exchange.clock import Clock
 from recorder.exchange.errors import ExchangeError
+from recorder.exchange.faults import Script, load
 from recorder.exchange.hub import Hub
+from recorder.exchange.injector import Injector
 from recorder.exchange.instruments import choose
 from recorder.exchange.ledger import Ledger
 from recorder.exchange.market import Market
@@ -37,7 +39,7 @@ class Options:
     pairs: int = 0  # the first N pairs of the venue; 38 is all of it
     rate: float = 1.0  # how busy the markets are
     speed: float = 1.0  # how fast the exchange's clock runs
-    faults: Path | None = None
+    faults: Path | Script | None = None
     ledger: Path | None = None
     captures: tuple[Path, ...] = ()
 
@@ -56,7 +58,9 @@ class Exchange:
     ws_v2: str
     hub: Hub
     server: Server
+    faults: Injector | None
     pace: asyncio.Task[None]  # ends when the source ends, or fails
+    havoc: asyncio.Task[None] | None  # the script's own task; never ends, but may fail
 
     async def close(self) -> None:
         """Drop every client and stop listening; leaving `serve` does it too."""
@@ -69,8 +73,6 @@ def open_source(options: Options) -> Source:
         raise ExchangeError(f"--speed {options.speed:g}: give a number above 0, as in --speed 20")
     if options.rate < 0:
         raise ExchangeError(f"--rate {options.rate:g}: give 0 or more, as in --rate 2")
-    if options.faults is not None:
-        raise ExchangeError(f"--faults {options.faults}: faults are not available yet; leave the option out")
     if options.captures:
         if options.symbols or options.pairs:
             raise ExchangeError("--capture brings its own symbols; leave out --symbols and --pairs")
@@ -82,25 +84,30 @@ def open_source(options: Options) -> Source:
 @contextlib.asynccontextmanager
 async def serve(options: Options, source: Source | None = None) -> AsyncIterator[Exchange]:
     """Run the exchange for the length of a `with` block; `source` replaces the options' own."""
+    script = load(options.faults) if isinstance(options.faults, Path) else options.faults
     source = source or open_source(options)
     ledger = Ledger(options.ledger)
     clock = Clock(source.start_ns, options.speed)
     hub = Hub(source, clock, ledger, options.settle_seconds)
-    server = Server(hub, ledger, options.idle_v1_seconds, options.idle_v2_seconds, options.buffer_limit)
     try:
+        faults = None if script is None else Injector(script, hub, ledger)
+        server = Server(hub, ledger, options.idle_v1_seconds, options.idle_v2_seconds, options.buffer_limit, faults)
         port = await server.open(options.host, options.port)
         where = f"{options.host}:{port}"
         pace = asyncio.create_task(hub.run(), name="pace")
         idle = asyncio.create_task(server.watch_idle(), name="idle")
+        havoc = None if faults is None else asyncio.create_task(faults.run(), name="havoc")
+        tasks = {pace, idle} if havoc is None else {pace, idle, havoc}
         try:
-            yield Exchange(
-                f"http://{where}", f"ws://{where}/quote/ws/v1", f"ws://{where}/quote/ws/v2", hub, server, pace
-            )
+            ws = f"ws://{where}/quote/ws"
+            yield Exchange(f"http://{where}", f"{ws}/v1", f"{ws}/v2", hub, server, faults, pace, havoc)
         finally:
-            for task in (pace, idle):
+            for task in tasks:
                 task.cancel()
-            await asyncio.wait({pace, idle})
+            await asyncio.wait(tasks)
             await server.close()
+            if havoc is not None and not havoc.cancelled():
+                havoc.result()  # raises what went wrong, rather than a script that quietly stopped
     finally:
         ledger.close()
 
@@ -122,7 +129,10 @@ async def _simulate(options: Options, source: Source) -> int:
         sys.stdout.write(orjson.dumps(urls).decode() + "\n")
         sys.stdout.flush()
         stopped = asyncio.create_task(stop.wait())
-        await asyncio.wait({exchange.pace, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        tasks = {exchange.pace, stopped} | ({exchange.havoc} if exchange.havoc else set())
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if exchange.havoc is not None and exchange.havoc.done():
+            exchange.havoc.result()
         if exchange.pace.done():
             exchange.pace.result()  # raises what went wrong
             sys.stderr.write("capture finished\n")

@@ -6,7 +6,7 @@ The clock is the recording's receive clock; every other time on the wire is the 
 """
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from recorder.exchange.decimals import parse
@@ -118,7 +118,7 @@ class CaptureSource:
         recordings = [open_recording(path) for path in paths]
         self.start_ns = min(recording.first_time for recording in recordings)
         self._rebuilds = {name: Rebuild(one) for name, one in _instruments(recordings).items()}
-        self.series: Mapping[str, Series] = {symbol: rebuild.series for symbol, rebuild in self._rebuilds.items()}
+        self.series: dict[str, Series] = {symbol: rebuild.series for symbol, rebuild in self._rebuilds.items()}
         self._lines = play(recordings)
         self._next: Line | None = next(self._lines, None)
 

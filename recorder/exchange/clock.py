@@ -12,6 +12,7 @@ class Clock:
         self._speed = speed
         self._monotonic = monotonic
         self._begun: int | None = None
+        self.wrong_ms = 0  # how far the clock that clients see is off; a fault
 
     @property
     def running(self) -> bool:
@@ -28,6 +29,10 @@ class Clock:
 
     def now_ms(self) -> int:
         return self.now() // 1_000_000
+
+    def said_ms(self) -> int:
+        """What we tell clients the time is: in pongs, `sendTime` and REST."""
+        return self.now_ms() + self.wrong_ms
 
     def seconds_until(self, exchange_ns: int) -> float:
         """How long we have to wait, in our own seconds."""

@@ -9,6 +9,7 @@ import asyncio
 from recorder.exchange.clock import Clock
 from recorder.exchange.ledger import Ledger
 from recorder.exchange.registry import Registry
+from recorder.exchange.series import Series
 from recorder.exchange.source import MS, Source, Traded
 from recorder.exchange.v1_pushes import V1Pushes
 from recorder.exchange.v2_pushes import V2Pushes
@@ -27,6 +28,7 @@ class Hub:
         self.v1_clients, self.v2_clients = Registry(), Registry()
         self.v1 = V1Pushes(source, self.v1_clients, clock)
         self.v2 = V2Pushes(source, self.v2_clients, clock)
+        self.delisted: dict[str, Series] = {}  # symbols that were traded here; see `delist`
         self.finished = asyncio.Event()
         self._ledger = ledger
         self._settle_seconds = settle_seconds
@@ -39,6 +41,16 @@ class Hub:
     def subscribed(self) -> None:
         """A client has subscribed: a source that waits for clients may soon begin."""
         self._subscribed.set()
+
+    def delist(self, symbol: str) -> None:
+        """Take a symbol off the exchange; its subscriptions end without a word."""
+        self.delisted[symbol] = self.source.series.pop(symbol)
+        self.v1_clients.remove_symbol(symbol)
+        self.v2_clients.remove_symbol(symbol)
+
+    def relist(self, symbol: str) -> None:
+        """Bring a delisted symbol back; who wants it must subscribe."""
+        self.source.series[symbol] = self.delisted.pop(symbol)
 
     async def run(self) -> None:
         """Until cancelled, or until a source that ends has ended."""

@@ -1,12 +1,16 @@
 """The ledger: every frame put on a socket, written down as it is sent. The lake is compared with it.
 
 One JSON line a frame or event, each with one write and no buffer, so a killed exchange has written
-all it said. The frame's own bytes are spliced in; nothing is encoded twice.
+all it said. The frame's own bytes are spliced in; nothing is encoded twice. A frame that a fault kept
+back is an event `withheld`, never a frame.
 """
 
 import os
 import time
 from pathlib import Path
+from typing import Any
+
+import orjson
 
 from recorder.exchange.errors import ExchangeError
 
@@ -31,10 +35,19 @@ class Ledger:
             head = f'{{"conn": {connection}, "api": "{api}", "sent_ns": {time.time_ns()}, "frame": '
             os.write(self._file, b"%b%b}\n" % (head.encode(), payload))
 
-    def event(self, connection: int, event: str, **more: str) -> None:
-        """Write down what happened to a connection; connection 0 is the exchange itself."""
+    def withheld(self, connection: int, api: str, fault: int, payload: bytes) -> None:
+        """Write down a frame that was due and that `fault` kept from the socket."""
         if self._file is not None:
-            extra = "".join(f', "{key}": "{value}"' for key, value in more.items())
+            head = (
+                f'{{"conn": {connection}, "event": "withheld", "at_ns": {time.time_ns()}, "api": "{api}", '
+                f'"fault": {fault}, "frame": '
+            )
+            os.write(self._file, b"%b%b}\n" % (head.encode(), payload))
+
+    def event(self, connection: int, event: str, **more: Any) -> None:
+        """Write down what happened to a connection; connection 0 is the exchange itself, or all."""
+        if self._file is not None:
+            extra = "".join(f', "{key}": {orjson.dumps(value).decode()}' for key, value in more.items())
             line = f'{{"conn": {connection}, "event": "{event}", "at_ns": {time.time_ns()}{extra}}}\n'
             os.write(self._file, line.encode())
 

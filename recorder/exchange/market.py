@@ -6,7 +6,7 @@ seed gives the same versions with the same levels in every run.
 
 import heapq
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from recorder.exchange.decimals import plain
 from recorder.exchange.instruments import Listing
@@ -30,11 +30,34 @@ class Market:
             Pair(listing.instrument, listing.temper, seed, number, start_ms, rate)
             for number, listing in enumerate(listings)
         ]
-        self.series: Mapping[str, Series] = {pair.series.symbol: pair.series for pair in self._pairs}
+        self.series: dict[str, Series] = {pair.series.symbol: pair.series for pair in self._pairs}
+        self._seed, self._rate = seed, rate
         self._queue = [(pair.next_ms, number) for number, pair in enumerate(self._pairs) if pair.next_ms is not None]
         heapq.heapify(self._queue)
-        self._contracts = [pair for pair in self._pairs if pair.series.instrument.contract and not pair.temper.dormant]
         self._averages: dict[str, deque[int]] = {}
+
+    @property
+    def _contracts(self) -> list[Pair]:
+        return [
+            pair
+            for pair in self._pairs
+            if pair.series.instrument.contract and not pair.temper.dormant and pair.series.symbol in self.series
+        ]
+
+    def add(self, listing: Listing, at_ms: int) -> None:
+        """A new symbol: it has a book from `at_ms` on, and no trade before."""
+        number = len(self._pairs)
+        pair = Pair(listing.instrument, listing.temper, self._seed, number, at_ms, self._rate, has_past=False)
+        self._pairs.append(pair)
+        self.series[pair.series.symbol] = pair.series
+        if pair.next_ms is not None:
+            heapq.heappush(self._queue, (pair.next_ms, number))
+
+    def restart(self) -> None:
+        """The versions of all books begin lower; the books themselves go on."""
+        for pair in self._pairs:
+            book = pair.series.book
+            book.version = book.version // 1000 + 1 if book.version else 0
 
     def next_time(self) -> int | None:
         return self._queue[0][0] * MS if self._queue else None

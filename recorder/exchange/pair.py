@@ -24,7 +24,15 @@ class Pair:
     """The generator of one symbol; writes into `series`."""
 
     def __init__(
-        self, instrument: Instrument, temper: Temper, seed: int, number: int, start_ms: int, rate: float
+        self,
+        instrument: Instrument,
+        temper: Temper,
+        seed: int,
+        number: int,
+        start_ms: int,
+        rate: float,
+        *,
+        has_past: bool = True,  # false for a symbol that is new today
     ) -> None:
         self.series = Series(instrument)
         self.temper = temper
@@ -37,7 +45,7 @@ class Pair:
         self._time = start_ms
         self.next_ms: int | None = None
         self._open_book()
-        if not temper.dormant:
+        if has_past and not temper.dormant:
             self._make_history()
         self._schedule()
 

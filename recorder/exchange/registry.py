@@ -50,11 +50,20 @@ class Registry:
             for key in [key for key, subscribers in streams.items() if connection in subscribers]:
                 self.remove(connection, key)
 
+    def remove_symbol(self, symbol: str) -> None:
+        """The symbol is gone: nobody hears of it any more, and nobody is told."""
+        for streams in self._topics.values():
+            for key in [key for key in streams if key.symbol == symbol]:
+                del streams[key]
+
     def __contains__(self, key: Key) -> bool:
         return key in self._topics[key.topic]
 
     def streams(self, topic: str) -> list[Key]:
         return list(self._topics[topic])
+
+    def keys_of(self, connection: Connection) -> list[Key]:
+        return [key for streams in self._topics.values() for key in streams if connection in streams[key]]
 
     def subscribers(self, key: Key) -> list[Subscription]:
         return list(self._topics[key.topic].get(key, {}).values())

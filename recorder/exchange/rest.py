@@ -41,12 +41,12 @@ class Rest:
         return {}
 
     def time(self, query: Query) -> Any:
-        return {"serverTime": self._hub.clock.now_ms()}
+        return {"serverTime": self._hub.clock.said_ms()}
 
     def exchange_info(self, query: Query) -> Any:
         if "symbol" not in query:
             return listing.exchange_info(
-                (series.instrument for series in self._series.values()), self._hub.clock.now_ms()
+                (series.instrument for series in self._series.values()), self._hub.clock.said_ms()
             )
         series = self._series.get(query["symbol"])
         if series is None:

@@ -16,6 +16,7 @@ from aiohttp import WSMsgType, web
 from recorder.exchange.connection import Connection
 from recorder.exchange.errors import ExchangeError
 from recorder.exchange.hub import Hub
+from recorder.exchange.injector import Injector
 from recorder.exchange.ledger import Ledger
 from recorder.exchange.rest import Rest, answer, routes, unknown
 from recorder.exchange.v1_requests import V1Requests
@@ -30,13 +31,20 @@ class Server:
     """Serves one hub; idle limits are wall-clock seconds."""
 
     def __init__(
-        self, hub: Hub, ledger: Ledger, idle_v1_seconds: float, idle_v2_seconds: float, buffer_limit: int
+        self,
+        hub: Hub,
+        ledger: Ledger,
+        idle_v1_seconds: float,
+        idle_v2_seconds: float,
+        buffer_limit: int,
+        faults: Injector | None = None,
     ) -> None:
         self._hub = hub
         self._ledger = ledger
         self._idle_v1_seconds = idle_v1_seconds
         self._idle_v2_seconds = idle_v2_seconds
         self._buffer_limit = buffer_limit
+        self._faults = faults
         self._numbers = itertools.count(1)
         self._connections: set[Connection] = set()
         self._routes = routes(Rest(hub))
@@ -73,7 +81,7 @@ class Server:
             await asyncio.sleep(pause)
             now = time.monotonic()
             for connection in list(self._connections):
-                if self._is_idle(connection, now):
+                if not connection.is_deaf and self._is_idle(connection, now):
                     connection.cut("idle")
 
     def _is_idle(self, connection: Connection, now: float) -> bool:
@@ -83,6 +91,8 @@ class Server:
         return now - connection.last_heard >= self._idle_v2_seconds
 
     async def _rest(self, request: web.Request) -> web.Response:
+        if self._faults is not None and (instead := await self._faults.answer(request)) is not None:
+            return instead
         route = self._routes.get(request.path)
         response = unknown(request.path) if route is None else answer(route, request.query)
         response.headers["traceid"] = secrets.token_hex(16)
@@ -95,20 +105,28 @@ class Server:
         return await self._socket(request, "v2")
 
     async def _socket(self, request: web.Request, api: str) -> web.StreamResponse:
-        # Protocol pings are answered by hand, because they must not count as the client speaking.
-        socket = web.WebSocketResponse(compress=False, autoping=False, max_msg_size=LARGEST_REQUEST)
+        faults = self._faults
+        if faults is not None and (instead := await faults.turn_away(request, api)) is not None:
+            return instead
+        # Protocol pings are answered by hand, because they must not count as the client speaking. So is a
+        # close frame: when it answers our own, the line just ends.
+        socket = web.WebSocketResponse(compress=False, autoping=False, autoclose=False, max_msg_size=LARGEST_REQUEST)
         await socket.prepare(request)
         transport = request.transport
         if transport is None:
             return socket
         # A small buffer in the kernel, so that what a client leaves unread is ours to count.
         transport.get_extra_info("socket").setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, KERNEL_BUFFER)
-        connection = Connection(next(self._numbers), api, transport, self._ledger, self._buffer_limit)
+        epoch = 0 if faults is None else faults.epoch
+        number = next(self._numbers)
+        connection = Connection(number, api, transport, self._ledger, self._buffer_limit, faults, epoch)
         self._connections.add(connection)
         handle = self._handles[api]
         try:
             while True:
                 message = await socket.receive()
+                if connection.is_deaf and message.type in (WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.PING):
+                    continue  # it had been read before the line became half-open
                 if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
                     connection.last_heard = time.monotonic()
                     handle(connection, message.data)
@@ -121,5 +139,7 @@ class Server:
         finally:
             self._connections.discard(connection)
             (self._hub.v1_clients if api == "v1" else self._hub.v2_clients).remove_all(connection)
+            if connection.is_deaf or not connection.is_open:
+                transport.close()  # nothing more is said on a line that we have ended
             connection.closed()
         return socket

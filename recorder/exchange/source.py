@@ -5,7 +5,7 @@ sleep and talks to nobody: `hub.py` asks it to advance and passes on what it say
 events: the venue samples them, so the hub looks at their versions on its own cadence.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -58,7 +58,7 @@ class Source(Protocol):
 
     start_ns: int  # where the exchange's clock begins
     waits: bool  # begin only when a client has subscribed, so that it misses nothing
-    series: Mapping[str, Series]
+    series: dict[str, Series]  # what is listed now
 
     def next_time(self) -> int | None:
         """Exchange time (ns) of the next event; None when there will be none."""

@@ -52,6 +52,14 @@ class V1Pushes:
         data = self._first(key, new, min(limit, FIRST_CANDLES_MOST))
         self._send(subscription, b"[%b]" % data, first=True)
 
+    def repeat(self, subscription: Subscription) -> None:
+        """Say the first push again, unasked."""
+        self._send(subscription, b"[%b]" % self._first(subscription.key, False, 1), first=True)
+
+    def restart(self) -> None:
+        """Forget what streams had reached: the counters of `diffMergedDepth` begin anew."""
+        self._groups.clear()
+
     def _first(self, key: Key, new: bool, limit: int) -> bytes:
         if key.topic == "index":
             index = self.indices.get(key.symbol)
@@ -198,9 +206,9 @@ class V1Pushes:
             subscription.params.encode(),
             data,
             b"true" if first else b"false",
-            self._clock.now_ms(),
+            self._clock.said_ms(),
             channel.encode(),
             subscription.tail.encode(),
         )
         packed = gzip.compress(payload, mtime=0) if subscription.binary else None
-        connection.send(payload, topic=key.topic, symbol=key.symbol, packed=packed)
+        connection.send(payload, role="first" if first else "push", key=key, packed=packed)

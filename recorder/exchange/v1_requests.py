@@ -46,7 +46,7 @@ class V1Requests:
         try:
             frame = read(text)
             if "ping" in frame:
-                connection.send(b'{"pong":%d}' % self._hub.clock.now_ms())
+                connection.send(b'{"pong":%d}' % self._hub.clock.said_ms(), role="pong")
             elif "pong" not in frame:
                 topic = str(frame.get("topic") or "")
                 self._act(connection, frame, topic)
@@ -114,21 +114,20 @@ class V1Requests:
         if key.topic in MERGED_TOPICS:
             sent["dumpScale"] = key.variant
         echoed.update((name, _text(sent[name])) for name in ECHOED if name in sent)
-        self._hub.v1.subscribe(
-            Subscription(
-                connection,
-                key,
-                json.dumps(echoed, separators=(",", ":")),
-                f',"id":{orjson.dumps(frame["id"]).decode()}' if frame.get("id") is not None else "",
-                _text(params.get("binary", False)) == "true",
-            ),
-            max(1, _number(params.get("limit")) or 1),
+        subscription = Subscription(
+            connection,
+            key,
+            json.dumps(echoed, separators=(",", ":")),
+            f',"id":{orjson.dumps(frame["id"]).decode()}' if frame.get("id") is not None else "",
+            _text(params.get("binary", False)) == "true",
         )
+        connection.subscribing(key)
+        self._hub.v1.subscribe(subscription, max(1, _number(params.get("limit")) or 1))
         self._hub.subscribed()
 
     def _refuse(self, connection: Connection, reason: str, topic: str) -> None:
         error = {"code": ERRORS[reason], "desc": reason}
-        connection.send(orjson.dumps(error | ({"topic": topic} if topic else {})), topic=topic)
+        connection.send(orjson.dumps(error | ({"topic": topic} if topic else {})))
 
 
 def read(text: str | bytes) -> dict[str, Any]:

@@ -48,7 +48,7 @@ class V2Pushes:
     def tick(self, now_ms: int) -> None:
         """Each 100 ms: the books that changed, and the flat candle of a minute that begins quietly."""
         for symbol, series in self._source.series.items():
-            if series.book.version != self._versions[symbol]:
+            if series.book.version != self._versions.get(symbol):
                 self._versions[symbol] = series.book.version
                 key = Key("depth", symbol)
                 if key in self._registry:
@@ -72,4 +72,4 @@ class V2Pushes:
         head = f'{{"topic":"{key.topic}","params":{{"symbol":"{key.symbol}"{interval}}},"data":'
         payload = b'%b%b,"site":"hk"}' % (head.encode(), data)
         for subscription in subscribers:
-            subscription.connection.send(payload, topic=key.topic, symbol=key.symbol)
+            subscription.connection.send(payload, role="push", key=key)

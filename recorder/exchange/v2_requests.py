@@ -28,7 +28,7 @@ class V2Requests:
         try:
             frame = read(text)
             if "ping" in frame:
-                connection.send(b'{"pong":%d}' % self._hub.clock.now_ms())
+                connection.send(b'{"pong":%d}' % self._hub.clock.said_ms(), role="pong")
             elif "pong" not in frame:
                 self._act(connection, frame)
         except Refused as refused:
@@ -46,7 +46,7 @@ class V2Requests:
         if event not in ("sub", "cancel"):
             raise Refused("Invalid event!" if event else "Event required!")
         key = self._key(topic, frame)
-        code, message = SUCCESS if key else PARAMETER_ERROR
+        code, message = SUCCESS if key or self._was_listed(frame) else PARAMETER_ERROR
         answer = {
             "topic": topic,
             "event": event,
@@ -55,12 +55,18 @@ class V2Requests:
             "msg": message,
             "site": "hk",
         }
-        connection.send(orjson.dumps(answer), topic=topic, symbol=key.symbol if key else "")
+        connection.send(orjson.dumps(answer))
         if key is not None and event == "sub":
+            connection.subscribing(key)
             self._hub.v2.subscribe(Subscription(connection, key))
             self._hub.subscribed()
         elif key is not None:
             self._hub.v2_clients.remove(connection, key)
+
+    def _was_listed(self, frame: dict[str, Any]) -> bool:
+        """A delisted symbol is acknowledged all the same, and sends nothing."""
+        params = frame.get("params")
+        return isinstance(params, dict) and params.get("symbol") in self._hub.delisted
 
     def _key(self, topic: str, frame: dict[str, Any]) -> Key | None:
         """The stream asked for; None if there is no such stream (a list of symbols is none)."""

@@ -1,8 +1,9 @@
 """Pictures of what the lake holds: coverage, candles, a book. Each takes a data frame and gives a figure.
 
-Figures are made without pyplot, so that nothing needs a display and nothing is kept; a notebook shows what it is given.
+Figures are made without pyplot, so that nothing needs a display and nothing is kept open.
 """
 
+from io import BytesIO
 from typing import Any
 
 import matplotlib.dates as mdates
@@ -20,7 +21,16 @@ GRID = "#e6e6e6"
 INCOMPLETE = "#f3f3f3"
 
 
-def coverage(intervals: pd.DataFrame) -> Figure:
+class Picture(Figure):
+    """A figure that a notebook shows when it is a cell's value. `savefig(path)` keeps it."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = BytesIO()
+        self.savefig(buffer, format="png", dpi=100)
+        return buffer.getvalue()
+
+
+def coverage(intervals: pd.DataFrame) -> Picture:
     """Streams (a row each) against time, coloured by status."""
     if intervals.empty:
         raise LakeError("coverage: no stream was live in this time; see `recorder status`")
@@ -42,11 +52,11 @@ def coverage(intervals: pd.DataFrame) -> Figure:
     return figure
 
 
-def candles(bars: pd.DataFrame, title: str) -> Figure:
+def candles(bars: pd.DataFrame, title: str) -> Picture:
     """Candles above volume; time that is not known to be whole is shaded."""
     if bars.empty:
         raise LakeError(f"{title}: no bars in this time; see lake.coverage()")
-    figure = Figure(figsize=(10, 5.5), layout="constrained")
+    figure = Picture(figsize=(10, 5.5), layout="constrained")
     price, volume = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     for axes in (price, volume):
         _plain(axes)
@@ -70,7 +80,7 @@ def candles(bars: pd.DataFrame, title: str) -> Figure:
     return figure
 
 
-def depth(book: dict[str, Any], symbol: str) -> Figure:
+def depth(book: dict[str, Any], symbol: str) -> Picture:
     """How much could be traded, down to each price: a book cumulated from its middle."""
     figure, axes = _frame(9, 4.5)
     for side, colour in (("bid", BID), ("ask", ASK)):
@@ -89,8 +99,8 @@ def depth(book: dict[str, Any], symbol: str) -> Figure:
     return figure
 
 
-def _frame(width: float, height: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(width, height), layout="constrained")
+def _frame(width: float, height: float) -> tuple[Picture, Axes]:
+    figure = Picture(figsize=(width, height), layout="constrained")
     axes = figure.subplots()
     _plain(axes)
     return figure, axes

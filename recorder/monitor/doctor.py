@@ -95,7 +95,8 @@ def _sync_ms(folder: Path) -> float:
 
 
 async def _venue(settings: Settings) -> list[Finding]:
-    hosts = endpoints(settings.venue)
+    venue = settings.venue
+    hosts = endpoints(venue.name, venue.rest_url, venue.ws_v1_url, venue.ws_v2_url)
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
     async with aiohttp.ClientSession(timeout=timeout) as http:
         return list(

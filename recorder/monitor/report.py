@@ -5,6 +5,14 @@ from typing import Any
 
 import orjson
 from rich.console import Console
+from rich.table import Table
+
+MIB = 2**20
+
+
+def console() -> Console:
+    """For stdout; wide enough for our tables where nobody's terminal says how wide."""
+    return Console(width=None if sys.stdout.isatty() else 120, highlight=False)
 
 
 def print_json(found: Any) -> None:
@@ -12,9 +20,83 @@ def print_json(found: Any) -> None:
 
 
 def print_findings(findings: list[dict[str, Any]]) -> None:
-    console = Console()
+    """Of `recorder doctor`: a line each, and what to do about those that are not well."""
+    out = console()
     for finding in findings:
         mark = "[green]ok[/]  " if finding["ok"] else "[red]FAIL[/]"
-        console.print(f"{mark} [bold]{finding['check']}[/]: {finding['detail']}", soft_wrap=True)
+        out.print(f"{mark} [bold]{finding['check']}[/]: {finding['detail']}", soft_wrap=True)
         if finding["remedy"]:
-            console.print(f"     -> {finding['remedy']}", soft_wrap=True)
+            out.print(f"     -> {finding['remedy']}", soft_wrap=True)
+
+
+def print_status(found: dict[str, Any]) -> None:
+    """Of `recorder status`: the recorder, the streams by channel, what is missing, writer, disk, clock."""
+    out = console()
+    if found["running"]:
+        writer = "" if found["writer_running"] else ", [red]its writer is not[/]"
+        out.print(
+            f"[green]recording[/] into {found['data']} (recorder {found['recorder']}, process {found['pid']}){writer}"
+        )
+    else:
+        out.print(
+            f"[yellow]not recording[/] into {found['data']} (recorder {found['recorder']}); `recorder run` starts it"
+        )
+    if found["streams"]:
+        out.print(_channels(found["streams"]))
+    _print_open_gaps(out, found["streams"])
+    waiting, disk, clock = found["writer"], found["disk"], found["clock"]
+    age = f", oldest {waiting['oldest_age_seconds']:.0f} s old" if waiting["segments_waiting"] else ""
+    out.print(f"writer  {waiting['segments_waiting']} segments waiting, {waiting['bytes_waiting'] / MIB:.1f} MiB{age}")
+    left = f", lasts {disk['days_left']:,.0f} days at this rate" if disk["days_left"] else ""
+    out.print(f"disk    lake {disk['lake_bytes'] / MIB:,.1f} MiB, {disk['free_bytes'] / 2**30:,.1f} GiB free{left}")
+    if clock:
+        out.print(
+            f"clock   ours is {-clock['offset_ns'] / 1e6:+.1f} ms from the venue's, "
+            f"round trip {clock['round_trip_ns'] / 1e6:.1f} ms, told {clock['age_seconds']:.0f} s ago"
+        )
+
+
+def _channels(streams: list[dict[str, Any]]) -> Table:
+    table = Table(header_style="dim", box=None, pad_edge=False)
+    for name in ("channel", "symbols", "rows", "last frame", "slowest", "gaps", "gap seconds", "open gaps"):
+        table.add_column(name, justify="left" if name == "channel" else "right")
+    for channel in dict.fromkeys(stream["channel"] for stream in streams):
+        of = [stream for stream in streams if stream["channel"] == channel]
+        ages = [stream["age_seconds"] for stream in of if stream["age_seconds"] is not None]
+        missing = sum(stream["status"] == "gap" for stream in of)
+        table.add_row(
+            channel,
+            str(len(of)),
+            f"{sum(stream['rows'] for stream in of):,}",
+            f"{min(ages):,.0f} s ago" if ages else "never",
+            f"{max(ages):,.0f} s ago" if ages else "never",
+            str(sum(stream["gaps"] for stream in of)),
+            f"{sum(stream['gap_seconds'] for stream in of):,.1f}",
+            f"[red]{missing}[/]" if missing else "0",
+        )
+    return table
+
+
+def _print_open_gaps(out: Console, streams: list[dict[str, Any]], most: int = 10) -> None:
+    missing = [stream for stream in streams if stream["status"] == "gap"]
+    for stream in missing[:most]:
+        what = f"{stream['channel']} {stream['symbol']}"
+        out.print(f"[red]missing[/] {what} since {stream['since']}: {stream['reason']}")
+    if len(missing) > most:
+        out.print(f"… and {len(missing) - most} more: `recorder coverage`")
+
+
+def print_seal(report: Any) -> None:
+    """Of `recorder seal`: what was merged and removed on stdout; what went wrong on stderr."""
+    out = console()
+    out.print(f"merged {len(report.merged)} files, {report.rows:,} rows; removed {len(report.removed)} merged inputs")
+    for line in (*report.cut, *report.damaged, *report.failed):
+        sys.stderr.write(f"{line}\n")
+
+
+def print_verify(findings: list[Any]) -> None:
+    """Of `recorder verify`: one line a finding with file and remedy."""
+    for finding in findings:
+        sys.stdout.write(f"{'' if finding.is_problem else 'note: '}{finding}\n")
+    problems = sum(finding.is_problem for finding in findings)
+    sys.stderr.write(f"{problems} problems found\n" if problems else "no problem found\n")

@@ -48,7 +48,7 @@ def bbo_frame(symbol: str, at_ns: int, price: str) -> bytes:
 
 
 def trade_frame(symbol: str, at_ns: int, price: str, trade_id: int) -> bytes:
-    row = {"v": str(trade_id), "t": at_ns // 1_000_000, "p": price, "q": "0.1", "m": trade_id % 2 == 0}
+    row = {"v": str(trade_id), "t": at_ns // 1_000_000, "p": price, "q": "0.1", "m": False}
     return json.dumps({"topic": "trade", "params": {"symbol": symbol}, "data": row}).encode()
 
 

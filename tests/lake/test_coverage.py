@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from recorder.lake.reader import open_lake
-from tests.lake.helpers import Row, at, clock, empty_lake, event, gap, write
+from tests.lake.helpers import Row, at, clock, empty_lake, event, gap, ns, write
 
 Interval = tuple[float, float, str, str]
 
@@ -31,13 +31,7 @@ def started(seq: int, seconds: float) -> list[Row]:
 
 
 def lost(seq: int, seconds: float, since: float, reason: str) -> Row:
-    return event(seq, seconds, "lost", "trade", detail={"since_ns": ns_of(since), "reason": reason})
-
-
-def ns_of(seconds: float) -> int:
-    from tests.lake.helpers import ns
-
-    return ns(seconds)
+    return event(seq, seconds, "lost", "trade", detail={"since_ns": ns(since), "reason": reason})
 
 
 def test_a_stream_is_ok_from_its_first_proof_of_life_to_the_last_known_moment(root: Path) -> None:

@@ -182,7 +182,7 @@ def test_a_death_at_every_single_step(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_three_deaths_in_a_row_at_many_steps(tmp_path: Path) -> None:
-    three_deaths(tmp_path, 5, STRIDE)
+    three_deaths(tmp_path, 11, 31)
 
 
 def three_deaths(tmp_path: Path, first: int, further: int) -> None:

@@ -50,8 +50,12 @@ def test_a_plain_connection_gives_the_same_answers(root: Path, query: str) -> No
 
 
 def test_in_the_directory_of_the_lake_nothing_needs_to_be_set(root: Path) -> None:
-    program = "import duckdb; c = duckdb.connect(); c.execute(open('lake.sql').read()); print(c.execute('SELECT count(*) FROM trade').fetchall())"
-    done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True)
+    program = (
+        "import duckdb; con = duckdb.connect(); con.execute(open('lake.sql').read());"
+        "print(con.execute('SELECT count(*) FROM trade').fetchall())"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout == "[(2,)]\n"
 
 

@@ -8,13 +8,14 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
+from recorder.lake.macros import EXTRA_COLUMNS
 from recorder.lake.names import live
 from recorder.lake.reader import Lake, open_lake
 from recorder.lake.schema import Column, tables, views
-from recorder.lake.views import EXTRA_COLUMNS, view_columns, view_sql
+from recorder.lake.views import view_columns, view_sql
 from tests.lake.helpers import at, candle, clock, empty_lake, event, ns, trade, write
 
-COMMON = "venue symbol exchange_time receive_time receive_ns send_ms seq idx conn source".split()
+COMMON = ["venue", "symbol", "exchange_time", "receive_time", "receive_ns", "send_ms", "seq", "idx", "conn", "source"]
 HOUR = 3600
 
 
@@ -86,7 +87,7 @@ def test_after_the_common_columns_come_those_of_the_contract(root: Path, view: s
 
 def test_coverage_has_the_columns_of_the_contract(root: Path) -> None:
     found = open_lake(root).sql("FROM coverage").columns
-    assert found == "venue symbol channel from_time to_time status reason".split()
+    assert found == ["venue", "symbol", "channel", "from_time", "to_time", "status", "reason"]
 
 
 def test_an_hour_file_replaces_its_parts_and_a_day_file_replaces_both(root: Path) -> None:

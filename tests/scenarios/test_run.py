@@ -116,3 +116,35 @@ def test_the_exchange_going_away_and_coming_back_is_a_gap(tmp_path: Path) -> Non
     assert len(reasons) >= 1 and all(reason for (reason,) in reasons)
     broken = rows(run.data, "SELECT count(*) FROM gap WHERE to_ns < from_ns")
     assert broken == [(0,)]
+
+
+def test_an_unreachable_venue_is_waited_for_and_the_recorder_still_stops_at_once(tmp_path: Path) -> None:
+    nowhere = {"rest": "http://127.0.0.1:9", "ws_v1": "ws://127.0.0.1:9/v1", "ws_v2": "ws://127.0.0.1:9/v2"}
+    run = Recorder(tmp_path / "data", nowhere, {"RECORDER__RECORD__SYMBOLS": '["BTCUSD"]'})
+    run.start()
+    wait_until(lambda: "127.0.0.1:9" in run.log(), "it says what it cannot reach")
+    assert run.running.poll() is None, "the host may come back: a recorder does not give up"
+    assert run.stop() == 0
+
+
+def test_symbols_that_the_venue_does_not_list_are_refused_with_the_nearest_names(tmp_path: Path) -> None:
+    with exchange(tmp_path, *SYMBOLS) as market:
+        run = Recorder(tmp_path / "data", market.urls, {"RECORDER__RECORD__SYMBOLS": '["BTCUSDD"]'})
+        run.start()
+        assert run.running.wait(60) == 2
+    last = run.log().strip().splitlines()[-1]
+    assert "BTCUSDD" in last and "close: BTCUSD," in last and "[record] symbols" in last
+
+
+def test_a_second_signal_ends_it_at_once_and_nothing_is_lost(tmp_path: Path) -> None:
+    with exchange(tmp_path, *SYMBOLS) as market, recorder(tmp_path, market) as run:
+        recording_is_under_way(run)
+        run.running.send_signal(signal.SIGTERM)
+        run.running.send_signal(signal.SIGINT)
+        assert run.running.wait(30) in (0, 1)  # 0: it was faster than the second signal
+        run.start()
+        lived = "SELECT count(DISTINCT session) FROM session WHERE event = 'live'"
+        wait_until(lambda: rows(run.data, lived) == [(2,)], "the second run is under way")
+        assert run.stop() == 0
+    verdicts = compare(run.data, market.ledger)
+    assert all(verdict.holds for verdict in verdicts.values()), "\n".join(map(str, verdicts.values()))

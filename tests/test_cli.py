@@ -1,0 +1,176 @@
+"""The command line: data on stdout, words on stderr; wrong use is one line with the remedy and status 2."""
+
+import json
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from recorder.lake.prepare import prepare
+from tests.scenarios.support import run_cli
+
+
+@pytest.fixture
+def empty_lake(tmp_path: Path) -> Path:
+    data = tmp_path / "data"
+    prepare(data)
+    return data
+
+
+def refused(*arguments: str, words: list[str], **environment: str) -> None:
+    """It ends with status 2, nothing on stdout, and one line on stderr that holds `words`."""
+    ended = run_cli(*arguments, **environment)
+    assert ended.returncode == 2, ended
+    assert ended.stdout == ""
+    assert "Traceback" not in ended.stderr
+    message = ended.stderr.strip()
+    for word in words:
+        assert word in message, message
+
+
+def test_help_names_the_verbs_of_the_contract() -> None:
+    ended = run_cli("--help")
+    assert ended.returncode == 0
+    for verb in ("run", "demo", "simulate", "status", "coverage", "seal", "verify", "sql", "tables", "doctor"):
+        assert f" {verb} " in ended.stdout
+
+
+def test_an_unknown_key_starts_nothing(tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text('[record]\nsymbol = ["BTCUSD"]\n')
+    refused("run", "-c", str(config), "--data", str(tmp_path / "data"), words=[str(config), "symbol", "symbols"])
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_wrong_type_names_the_key_and_a_valid_value(tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text('[journal]\nsegment_seconds = "often"\n')
+    refused("status", "-c", str(config), words=["segment_seconds", "segment_seconds = 15"])
+
+
+def test_a_data_directory_in_a_missing_folder_is_not_made(tmp_path: Path) -> None:
+    refused("run", "--data", str(tmp_path / "none" / "data"), words=["none", "does not exist", "--data"])
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_file_in_place_of_the_data_directory(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("")
+    refused("run", "--data", str(tmp_path / "data"), words=["a file is in the way", "--data"])
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_data_directory_that_is_read_only(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir(mode=0o555)
+    refused("run", "--data", str(data), words=["cannot be written", "--data"])
+
+
+@pytest.mark.parametrize("verb", [["status"], ["sql", "SELECT 1"], ["coverage"], ["seal"], ["verify"]])
+def test_reading_what_is_no_lake(tmp_path: Path, verb: list[str]) -> None:
+    refused(*verb, "--data", str(tmp_path / "none"), words=["none"])
+
+
+def test_a_lake_of_another_format(empty_lake: Path) -> None:
+    (empty_lake / "LAKE.json").write_text('{"format": 99}')
+    refused("sql", "SELECT 1", "--data", str(empty_lake), words=["format 99", "reads 1"])
+
+
+def test_a_port_that_is_taken(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        refused("simulate", "--port", port, words=[port])
+
+
+def test_a_symbol_that_the_simulator_does_not_have() -> None:
+    refused("simulate", "--symbols", "NO/SUCH", words=["NO/SUCH"])
+
+
+def test_a_capture_that_is_not_there(tmp_path: Path) -> None:
+    refused("simulate", "--capture", str(tmp_path / "none.gz"), words=["none.gz"])
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("SELEC 1", ["SQL", "SELEC"]),
+        ("SELECT nothing FROM trade", ["nothing"]),
+        ("DROP VIEW trade", ["DROP", "refused"]),
+        ("SELECT 1; SELECT 2", ["one statement"]),
+        ("COPY trade TO 'x.csv'", ["COPY", "--out"]),
+    ],
+)
+def test_sql_only_reads_and_says_what_is_wrong(empty_lake: Path, query: str, words: list[str]) -> None:
+    refused("sql", query, "--data", str(empty_lake), words=words)
+
+
+def test_every_view_of_the_contract_can_be_asked_on_an_empty_lake(empty_lake: Path) -> None:
+    views = [
+        "trade",
+        "depth",
+        "depth_delta",
+        "kline_update",
+        "kline",
+        "bbo",
+        "ticker",
+        "mark_price",
+        "index_price",
+        "clock",
+        "instrument",
+        "session",
+        "gap",
+        "coverage",
+        "quarantine",
+    ]
+    query = " UNION ALL ".join(f"SELECT '{view}' AS name, count(*) AS rows FROM {view}" for view in views)
+    ended = run_cli("sql", query, "--json", "--data", str(empty_lake))
+    assert ended.returncode == 0, ended.stderr
+    assert {row["name"]: row["rows"] for row in json.loads(ended.stdout)} == dict.fromkeys(views, 0)
+
+
+def test_sql_as_csv_and_into_a_file(empty_lake: Path, tmp_path: Path) -> None:
+    query = "SELECT 0.1::DECIMAL(30,12) AS price, make_timestamp_ns(1723161256172210766) AS t"
+    assert run_cli("sql", query, "--format", "csv", "--data", str(empty_lake)).stdout == (
+        "price,t\n0.100000000000,2024-08-08 23:54:16.172210766\n"
+    )
+    out = tmp_path / "answer.parquet"
+    assert run_cli("sql", query, "--format", "parquet", "--out", str(out), "--data", str(empty_lake)).returncode == 0
+    assert out.stat().st_size > 0
+    refused("sql", query, "--format", "parquet", "--data", str(empty_lake), words=["--out"])
+
+
+def test_status_of_an_empty_lake_is_one_json_document(empty_lake: Path) -> None:
+    ended = run_cli("status", "--json", "--data", str(empty_lake))
+    assert ended.returncode == 0, ended.stderr
+    found = json.loads(ended.stdout)
+    assert found["running"] is False and found["streams"] == []
+    assert "not recording" in run_cli("status", "--data", str(empty_lake)).stdout
+
+
+def test_coverage_refuses_what_it_does_not_know(empty_lake: Path) -> None:
+    refused("coverage", "--table", "trades", "--data", str(empty_lake), words=["trades", "trade, depth"])
+    refused("coverage", "--from", "yesterday", "--data", str(empty_lake), words=["yesterday", "2026-09-23T08:00:00"])
+    assert json.loads(run_cli("coverage", "--json", "--data", str(empty_lake)).stdout) == []
+
+
+def test_the_doctor_names_what_cannot_be_reached(tmp_path: Path) -> None:
+    nowhere = {
+        "RECORDER__VENUE__REST_URL": "http://127.0.0.1:9",
+        "RECORDER__VENUE__WS_V1_URL": "ws://127.0.0.1:9/v1",
+        "RECORDER__VENUE__WS_V2_URL": "ws://127.0.0.1:9/v2",
+    }
+    ended = run_cli("doctor", "--json", "--data", str(tmp_path), **nowhere)
+    assert ended.returncode == 1, ended.stderr
+    findings = {finding["check"]: finding for finding in json.loads(ended.stdout)}
+    for check in ("REST", "WS V1", "WS V2"):
+        assert not findings[check]["ok"] and "[venue]" in findings[check]["remedy"]
+    assert findings["data directory"]["ok"] and findings["versions"]["ok"]
+
+
+def test_the_docs_of_the_tables_are_what_the_schemas_say(tmp_path: Path) -> None:
+    assert run_cli("tables", "--check").returncode == 0
+    old = tmp_path / "tables.md"
+    old.write_text("something else")
+    assert run_cli("tables", "--check", "--out", str(old)).returncode == 1
