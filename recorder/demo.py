@@ -67,14 +67,20 @@ def recording(data: Path, urls: dict[str, str]) -> Iterator[subprocess.Popen[byt
         "RECORDER__JOURNAL__SEGMENT_SECONDS": "5",
     }
     others = {name: value for name, value in os.environ.items() if not name.startswith("RECORDER__")}
-    process = subprocess.Popen([*RECORDER, "run", "--data", str(data)], env=others | settings)
+    with log_of(data).open("wb") as log:
+        process = subprocess.Popen([*RECORDER, "run", "--data", str(data)], env=others | settings, stderr=log)
     try:
         yield process
     finally:
         process.send_signal(signal.SIGTERM)
         status = process.wait(SETTLE_SECONDS)
     if status:
-        raise RecorderError(f"the recorder ended with status {status}; its words are above")
+        raise RecorderError(f"the recorder ended with status {status}; its log is {log_of(data)}")
+
+
+def log_of(data: Path) -> Path:
+    """Beside the lake, not in it."""
+    return data.with_name(data.name + ".log")
 
 
 def wait_for_start(data: Path, process: subprocess.Popen[bytes]) -> None:
@@ -82,7 +88,7 @@ def wait_for_start(data: Path, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + SETTLE_SECONDS
     while not any((data / "journal").glob("*/*.jrn")):
         if process.poll() is not None or time.monotonic() > deadline:
-            raise RecorderError("the recorder did not start; its words are above")
+            raise RecorderError(f"the recorder did not start; its log is {log_of(data)}")
         time.sleep(0.05)
 
 
@@ -94,7 +100,7 @@ def watch(process: subprocess.Popen[bytes], seconds: float) -> None:
             process.wait(seconds)
         except subprocess.TimeoutExpired:
             return
-    raise RecorderError("the recorder ended early; its words are above")
+    raise RecorderError("the recorder ended early; its log is beside the data")
 
 
 COUNTED = (

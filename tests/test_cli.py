@@ -108,6 +108,9 @@ def test_sql_only_reads_and_says_what_is_wrong(empty_lake: Path, query: str, wor
 
 def test_every_view_of_the_contract_can_be_asked_on_an_empty_lake(empty_lake: Path) -> None:
     views = [
+        *("trade", "depth", "depth_delta", "kline_update", "kline", "bbo", "ticker", "mark_price", "index_price"),
+        *("clock", "instrument", "session", "gap", "coverage", "quarantine"),
+    ]
         "trade",
         "depth",
         "depth_delta",

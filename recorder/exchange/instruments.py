@@ -87,7 +87,7 @@ def _contract(underlying: str, quote: str, price_decimals: int, temper: Temper, 
 
 
 def _busy(price: float, trades: float, levels: int, notional: float = 6_000.0) -> Temper:
-    return Temper(price, 15.0, trades, levels, notional=notional)
+    return Temper(price, 15.0, trades, levels, half_spread=0.00005, notional=notional)
 
 
 def _steady(price: float, levels: int = 40) -> Temper:
