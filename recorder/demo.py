@@ -4,6 +4,7 @@ Nothing here knows more than a user does: it starts the same commands and asks t
 """
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -145,12 +146,14 @@ def show(lake: Lake, data: Path) -> None:
     files = [path for path in data.rglob("*.parquet") if "schema" not in path.parts]
     size = sum(path.stat().st_size for path in files)
     out.print(f"\n[bold]Where[/]  {data}: {len(files)} Parquet files, {size / 1024:.0f} KiB", highlight=False)
+    command = "recorder" if shutil.which("recorder") else os.path.relpath(Path(sys.executable).with_name("recorder"))
     out.print("\n[bold]What next[/]")
+    question = f"import recorder; print(recorder.open_lake('{data}').trades('{SHOWN}').df())"
     for line in (
-        f'recorder sql "SELECT * FROM trade LIMIT 5" --data {data}',
-        f"recorder status --data {data}",
-        f"python -c \"import recorder; print(recorder.open_lake('{data}').trades('{SHOWN}').df())\"",
-        "recorder run        # the real exchange; see config.toml",
+        f'{command} sql "SELECT * FROM trade LIMIT 5" --data {data}',
+        f"{command} status --data {data}",
+        f'{os.path.relpath(sys.executable)} -c "{question}"',
+        f"{command} run        # the real exchange; see config.toml",
     ):
         out.print(f"  {line}", highlight=False, soft_wrap=True)
 

@@ -111,22 +111,6 @@ def test_every_view_of_the_contract_can_be_asked_on_an_empty_lake(empty_lake: Pa
         *("trade", "depth", "depth_delta", "kline_update", "kline", "bbo", "ticker", "mark_price", "index_price"),
         *("clock", "instrument", "session", "gap", "coverage", "quarantine"),
     ]
-        "trade",
-        "depth",
-        "depth_delta",
-        "kline_update",
-        "kline",
-        "bbo",
-        "ticker",
-        "mark_price",
-        "index_price",
-        "clock",
-        "instrument",
-        "session",
-        "gap",
-        "coverage",
-        "quarantine",
-    ]
     query = " UNION ALL ".join(f"SELECT '{view}' AS name, count(*) AS rows FROM {view}" for view in views)
     ended = run_cli("sql", query, "--json", "--data", str(empty_lake))
     assert ended.returncode == 0, ended.stderr

@@ -6,5 +6,7 @@ journal, because it is what they are checked against.
 
 from recorder.exchange.app import Exchange, Options, serve, simulate
 from recorder.exchange.errors import ExchangeError
+from recorder.exchange.fault_random import random_script
+from recorder.exchange.faults import Script
 
-__all__ = ["Exchange", "ExchangeError", "Options", "serve", "simulate"]
+__all__ = ["Exchange", "ExchangeError", "Options", "Script", "random_script", "serve", "simulate"]

@@ -153,7 +153,9 @@ class Pair:
         elif away > 3.0 * self._half_spread():
             self._place(side, self.fair + side.sign * self._half_spread())
         elif len(side) < temper.levels:
-            self._place(side, side.price(random.randrange(len(side))) + side.sign * self._gap())
+            # Mostly near the top: a price that wanders leaves a hole behind the best quote, which must fill again.
+            near = int(len(side) * random.random() ** 4)
+            self._place(side, side.price(near) + side.sign * self._gap())
         elif len(side) > temper.levels * 1.15:
             side.set(side.price(len(side) - 1), 0)
         else:

@@ -1,12 +1,13 @@
 -- What we have and have not: adjacent intervals of each (venue, symbol, channel), from its first proof of life to
 -- the last known moment. Made from `session` and `gap` alone; all times are our clock.
 
--- The last moment at which we know that the recorder lived.
+-- The last moment at which we know that the recorder lived. What backfill says and heals, perhaps long after the
+-- recorder was stopped, is no sign of its life; the end of a gap is.
 CREATE OR REPLACE TEMP VIEW last_moment AS
 SELECT venue, max(receive_ns) AS last_ns
 FROM (SELECT venue, receive_ns FROM clock
-      UNION ALL SELECT venue, receive_ns FROM session
-      UNION ALL SELECT venue, receive_ns FROM gap)
+      UNION ALL SELECT venue, receive_ns FROM session WHERE event <> 'backfill'
+      UNION ALL SELECT venue, least(to_ns, receive_ns) FROM gap)
 GROUP BY venue;
 
 CREATE OR REPLACE TEMP VIEW coverage AS
@@ -20,7 +21,7 @@ stream AS (
 -- 1. What was said about a stream, in order. A start that no stop precedes means that the process died some time
 --    after its last sign of life: that is where the break begins.
 sign_of_life AS (
-  SELECT venue, seq, idx, receive_ns, event, detail FROM session
+  SELECT venue, seq, idx, receive_ns, event, detail FROM session WHERE event <> 'backfill'
   UNION ALL SELECT venue, seq, idx, receive_ns, 'clock', '' FROM clock),
 process AS (
   SELECT *, lag(receive_ns) OVER (PARTITION BY venue ORDER BY seq, idx) AS before_ns FROM sign_of_life),
@@ -53,11 +54,14 @@ break AS (
   FROM turn
   WHERE event = 'unsubscribe' OR (event IN ('lost', 'stop', 'start') AND before = 'live')),
 
--- 3. Gap rows: exact, and able to say that the gap was healed; the last row on a gap is the one that counts.
+-- 3. Gap rows: exact. A gap is healed once any row says so of its whole length, whichever recorder wrote it: seqs of
+--    different recorders cannot be compared. The seq is that of the first row, which capture wrote.
 told AS (
-  SELECT venue, symbol, channel, seq, from_ns, to_ns, reason, CASE WHEN healed THEN 'healed' ELSE 'gap' END AS status
+  SELECT venue, symbol, channel, from_ns, max(to_ns) AS to_ns, arg_min(seq, receive_ns) AS seq,
+         arg_min(reason, receive_ns) AS reason,
+         CASE WHEN max(to_ns) FILTER (healed) >= max(to_ns) THEN 'healed' ELSE 'gap' END AS status
   FROM gap
-  QUALIFY row_number() OVER (PARTITION BY venue, symbol, channel, from_ns ORDER BY seq DESC, idx DESC) = 1),
+  GROUP BY venue, symbol, channel, from_ns),
 bad AS (
   SELECT venue, symbol, channel, from_ns, to_ns, reason, status FROM told
   UNION ALL

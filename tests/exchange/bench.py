@@ -10,7 +10,9 @@ from typing import Any
 
 from recorder.exchange.clock import Clock
 from recorder.exchange.connection import Connection
+from recorder.exchange.faults import Script
 from recorder.exchange.hub import Hub
+from recorder.exchange.injector import Injector
 from recorder.exchange.instruments import choose
 from recorder.exchange.ledger import Ledger
 from recorder.exchange.market import Market
@@ -34,9 +36,13 @@ class Wire(asyncio.Transport):
         self.written: list[bytes] = []
         self.unread = 0
         self.aborted = False
+        self.reading = True
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.written.append(bytes(data))
+
+    def pause_reading(self) -> None:
+        self.reading = False
 
     def is_closing(self) -> bool:
         return self.aborted
@@ -64,9 +70,18 @@ def unpack(raw: bytes) -> tuple[int, bytes]:
 class Client:
     """One client: says frames, hears frames."""
 
-    def __init__(self, hub: Hub, api: str, number: int, ledger: Ledger, buffer_limit: int = 1 << 20) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        api: str,
+        number: int,
+        ledger: Ledger,
+        buffer_limit: int = 1 << 20,
+        faults: Injector | None = None,
+    ) -> None:
         self.wire = Wire()
-        self.connection = Connection(number, api, self.wire, ledger, buffer_limit)
+        epoch = faults.epoch if faults else 0
+        self.connection = Connection(number, api, self.wire, ledger, buffer_limit, faults, epoch)
         self._requests = V1Requests(hub) if api == "v1" else V2Requests(hub)
 
     def say(self, frame: Frame | str) -> list[Frame]:
@@ -93,23 +108,30 @@ class Client:
 class Bench:
     """A hub whose time moves only when `run` is called."""
 
-    def __init__(self, source: Source, ledger: Path | None = None) -> None:
+    def __init__(self, source: Source, ledger: Path | None = None, script: Script | None = None) -> None:
         self._monotonic = 0
         self.clock = Clock(source.start_ns, 1.0, lambda: self._monotonic)
         self.ledger = Ledger(ledger)
         self.source = source
         self.hub = Hub(source, self.clock, self.ledger)
+        self.faults = None if script is None else Injector(script, self.hub, self.ledger)
         self.clock.begin()
         self._clients = 0
 
     def client(self, api: str, buffer_limit: int = 1 << 20) -> Client:
         self._clients += 1
-        return Client(self.hub, api, self._clients, self.ledger, buffer_limit)
+        return Client(self.hub, api, self._clients, self.ledger, buffer_limit, self.faults)
 
     async def run(self, ms: int) -> None:
         """Let `ms` of exchange time pass."""
-        self._monotonic += ms * MS
-        await self.hub.catch_up()
+        if self.faults is None:
+            self._monotonic += ms * MS
+            await self.hub.catch_up()
+            return
+        for passed in range(0, ms, 10):  # faults happen at the clock's time, so let it tick
+            self._monotonic += min(10, ms - passed) * MS
+            self.faults.step()
+            await self.hub.catch_up()
 
 
 def levels(rows: Sequence[tuple[str, str]]) -> dict[str, str]:

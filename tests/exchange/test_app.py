@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from recorder.exchange import ExchangeError, Options
+from recorder.exchange import ExchangeError, Options, serve
 from recorder.exchange.app import open_source
 
 
@@ -22,7 +22,6 @@ from recorder.exchange.app import open_source
         ({"pairs": 99}, "--pairs 99"),
         ({"speed": 0.0}, "--speed 0"),
         ({"rate": -1.0}, "--rate -1"),
-        ({"faults": Path("faults.toml")}, "not available yet"),
         ({"captures": (Path("nowhere.gz"),)}, "--capture nowhere.gz: no such file"),
         ({"captures": (Path("x.gz"),), "symbols": ("BTCUSD",)}, "its own symbols"),
     ],
@@ -30,6 +29,24 @@ from recorder.exchange.app import open_source
 def test_wrong_options_are_one_line_with_a_remedy(options: dict[str, Any], says: str) -> None:
     with pytest.raises(ExchangeError, match=says) as caught:
         open_source(Options(**options))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (None, "faults.toml: No such file"),
+        ("[[fault]]\nat = 1\nkind = 'cut it'", "line 3.*did you mean kind = \"cut\""),
+        ("[[fault]]\nat = 1\nkind = 'mute'\nsymbol = 'NOPE'", "NOPE is not traded here; choose from BTCUSD"),
+    ],
+)
+async def test_a_wrong_script_is_one_line_with_a_remedy(tmp_path: Path, text: str | None, says: str) -> None:
+    path = tmp_path / "faults.toml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ExchangeError, match=says) as caught:
+        async with serve(Options(symbols=("BTCUSD",), faults=path)):
+            pass
     assert "\n" not in str(caught.value)
 
 

@@ -45,9 +45,9 @@ def test_files_of_one_market_follow_one_another_in_time(tmp_path: Path) -> None:
     ("content", "says"),
     [
         (b"plain text", "not a recording"),
-        (gzip.compress(b"hello\n"), "line 1"),
-        (gzip.compress(b"1 [1]\n"), "no JSON object"),
-        (gzip.compress(b""), "no trade or depth message"),
+        (gzip.compress(b"hello\n", mtime=0), "line 1"),
+        (gzip.compress(b"1 [1]\n", mtime=0), "no JSON object"),
+        (gzip.compress(b"", mtime=0), "no trade or depth message"),
     ],
 )
 def test_another_format_is_an_error_that_names_the_file(tmp_path: Path, content: bytes, says: str) -> None:

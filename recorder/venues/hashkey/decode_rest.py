@@ -1,10 +1,13 @@
 """REST bodies: instruments always, candles and trades where the request says that we want them stored.
 
 A body record is one line of JSON about our request, a newline, and the body as it came. Candles confirm
-or fill what the sockets brought; trades have no id there, so each is a row of its own.
+or fill what the sockets brought: those outside the range that was asked for are left out, among them the
+running one, since the venue's rules for ranges are not documented. Trades have no id there, so each is a row
+of its own; `keep` in the first line names those (by their place) that the lake did not hold.
 Source: reference of the market data, section 6; record form in docs/architecture.md.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -39,6 +42,7 @@ class Reply:
     params: dict[str, Any]
     reason: str
     body: bytes
+    keep: frozenset[int] | None = None  # places of the items that are stored; None: all
 
 
 def read_reply(payload: bytes) -> Reply | None:
@@ -53,7 +57,16 @@ def read_reply(payload: bytes) -> Reply | None:
     if table != "instrument" and about.get("use") != "store":
         return None
     params = about.get("params")
-    return Reply(table, params if type(params) is dict else {}, str(about.get("reason", "")), body)
+    keep = about.get("keep")
+    if keep is not None and (type(keep) is not list or not all(type(place) is int for place in keep)):
+        raise Unreadable(f"keep is {shown(keep)}, not a list of places")
+    return Reply(
+        table,
+        params if type(params) is dict else {},
+        str(about.get("reason", "")),
+        body,
+        None if keep is None else frozenset(keep),
+    )
 
 
 def rows(reply: Reply, venue: str, known: Known) -> Iterator[Made | Unreadable]:
@@ -70,13 +83,27 @@ def rows(reply: Reply, venue: str, known: Known) -> Iterator[Made | Unreadable]:
     venue = venue_of(reply.params.get("site"), venue)
     symbol = word(reply.params.get("symbol"), "symbol")
     interval = word(reply.params.get("interval"), "interval") if reply.table == "kline" else ""
-    for item in document:
+    low, high = _asked(reply.params)
+    for place, item in enumerate(document):
+        if reply.keep is not None and place not in reply.keep:
+            continue
         try:
-            time, own = (None, _kline(item, interval)) if reply.table == "kline" else _trade(item)
+            if reply.table == "kline":
+                time, own = None, _kline(item, interval)
+                if not low <= own[1] <= high:
+                    continue
+            else:
+                time, own = _trade(item)
         except Unreadable as error:
             yield error
         else:
             yield venue, symbol, time, own
+
+
+def _asked(params: dict[str, Any]) -> tuple[float, float]:
+    """The range of open times that was asked for, in us."""
+    low, high = params.get("startTime"), params.get("endTime")
+    return low * 1000 if type(low) is int else -math.inf, high * 1000 if type(high) is int else math.inf
 
 
 def _instruments(reply: Reply, document: Any, venue: str, known: Known) -> Iterator[Made | Unreadable]:
