@@ -15,10 +15,10 @@ check: .venv/dev-ready
 	$(BIN)/recorder tables --check
 
 fast: .venv/dev-ready
-	$(BIN)/pytest -q -m "not slow"
+	$(BIN)/pytest -q -n 2 -m "not slow"
 
 slow: .venv/dev-ready
-	$(BIN)/pytest -q -m slow
+	$(BIN)/pytest -q -n 2 -m slow
 
 bench: .venv/dev-ready
 	$(BIN)/python -m benchmarks

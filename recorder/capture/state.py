@@ -8,15 +8,37 @@ from recorder.journal.writer import Journal
 
 @dataclass(slots=True)
 class TopicState:
-    """One topic of one symbol on one line; `frames` and `last_ns` (0: none yet) count over reconnects."""
+    """One topic of one symbol on one line; `frames` and `last_ns` (0: none yet) count over reconnects.
+
+    What follows `last_ns` belongs to one connection. `heard_ns` and its kin are monotonic.
+    """
 
     channel: str
     topic: str
     symbol: str
-    needs_first: bool = False
-    is_proved: bool = False  # on the present connection
+    needs_first: bool = False  # only a first push proves it
+    needs_push: bool = False  # an acknowledgement does not prove it: it was found stale
+    is_proved: bool = False
     frames: int = 0
-    last_ns: int = 0
+    last_ns: int = 0  # receive_ns of the last frame
+    last_frame: bytes = b""  # with the venue's own time of what we know
+    heard_ns: int = 0  # of the last frame, or of the opening of the connection
+    news_ns: int = 0  # of the last frame that was no repetition of the past
+    longest_ns: int = 0  # silence between two frames since somebody looked
+    counter: int | None = None  # `o` of the last diffMergedDepth
+
+    def on_new_connection(self, monotonic_ns: int) -> "TopicState":
+        return TopicState(
+            self.channel,
+            self.topic,
+            self.symbol,
+            self.needs_first,
+            self.needs_push,
+            frames=self.frames,
+            last_ns=self.last_ns,
+            last_frame=self.last_frame,
+            heard_ns=monotonic_ns,
+        )
 
 
 @dataclass(slots=True)
@@ -32,7 +54,7 @@ class LineState:
     last_seq: int = 0
     round_trip_ns: int | None = None
     offset_ns: int | None = None
-    topics: dict[tuple[str, str], TopicState] = field(default_factory=dict)
+    topics: dict[tuple[str, str], TopicState] = field(default_factory=dict)  # of the present connection
 
 
 @dataclass(slots=True)
@@ -47,6 +69,11 @@ class CaptureState:
     unknown_frames: int = 0
     errors: int = 0  # refusals and answers that never came
     faults: int = 0  # frames that our own code stumbled over; they are in the journal
+    looks: int = 0  # questions to REST whether a silence is the venue's own
+    stale: int = 0  # streams that were found stale
+    healed: int = 0  # gaps of trades
+    disk_low: bool = False  # less free space than the reserve
+    disk_free: int | None = None  # bytes
     rest_ok: bool | None = None  # None: not asked yet
     rest_error: str = ""
     refresh: Callable[[], None] = lambda: None  # ask for exchangeInfo now

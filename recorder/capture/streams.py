@@ -1,8 +1,8 @@
-"""Which streams are whole: each (channel, symbol), over all the lines that bring it.
+"""Which streams are whole: each (channel, symbol), over all the connections that bring it.
 
-A stream is whole while at least one of its lines is proved to bring it. When the last one goes, a gap is
-open from the moment until which that line was certain; when one is proved again, the gap is closed and
-becomes an own event. Everything here is told the time; what it returns are the own events to journal.
+A stream is whole while at least one connection is proved to bring it. When the last one goes, a gap is
+open from the moment until which it was certain; when one is proved again, the gap is closed and becomes
+an own event. Everything here is told the time; what it returns are the own events to journal.
 
 The state fits into the head of each segment, so that after a sudden death the next run knows which
 streams were alive and which gaps were open.
@@ -18,13 +18,22 @@ Key = tuple[str, str]  # channel, symbol
 
 @dataclass(slots=True)
 class Carried:
-    """A stream on one line: it is live there when all topics that make it up are proved."""
+    """A stream on one connection: it is live there when all topics that make it up are proved."""
 
-    needs: set[str] = field(default_factory=set)
     proved: set[str] = field(default_factory=set)
     live_from: int | None = None  # None: not live
     seq: int | None = None  # of the frame that proved it
-    until: int | None = None  # certain until then, the last time that it was live before
+
+
+@dataclass(slots=True)
+class Stream:
+    needs: dict[int, set[str]] = field(default_factory=dict)  # by line: the topics that make it up there
+    carried: dict[int, Carried] = field(default_factory=dict)  # by connection
+    until: int | None = None  # the last moment of which a connection that lost it was certain
+
+    @property
+    def is_live(self) -> bool:
+        return any(carried.live_from is not None for carried in self.carried.values())
 
 
 @dataclass(slots=True)
@@ -38,25 +47,26 @@ class Opened:
 
 class Streams:
     def __init__(self) -> None:
-        self._lines: dict[Key, dict[int, Carried]] = {}
+        self._streams: dict[Key, Stream] = {}
         self._open: dict[Key, Opened] = {}
 
     # What is wanted
 
     def want(self, line: int, channel: str, topic: str, symbol: str) -> None:
-        """A topic that is needed on this line for the stream to be live there."""
-        self._lines.setdefault((channel, symbol), {}).setdefault(line, Carried()).needs.add(topic)
+        """A topic that is needed on a connection of this line for the stream to be live there."""
+        self._streams.setdefault((channel, symbol), Stream()).needs.setdefault(line, set()).add(topic)
 
     def unwant(self, channel: str, symbol: str, now_ns: int) -> list[Event]:
         """The stream is not wanted any more: an open gap ends here."""
-        self._lines.pop((channel, symbol), None)
+        self._streams.pop((channel, symbol), None)
         return self._close((channel, symbol), now_ns, None)
 
     def is_live(self, channel: str, symbol: str) -> bool:
-        return any(c.live_from is not None for c in self._lines.get((channel, symbol), {}).values())
+        stream = self._streams.get((channel, symbol))
+        return stream is not None and stream.is_live
 
     def live(self) -> list[Key]:
-        return [key for key in self._lines if self.is_live(*key)]
+        return [key for key, stream in self._streams.items() if stream.is_live]
 
     def open_gaps(self) -> dict[Key, Opened]:
         return dict(self._open)
@@ -66,41 +76,40 @@ class Streams:
     def proved(
         self, line: int, conn: int, channel: str, topic: str, symbol: str, now_ns: int, seq: int | None
     ) -> list[Event]:
-        """A topic was proved to arrive: the stream may be live on this line, and its gap may end."""
-        carried = self._lines.get((channel, symbol), {}).get(line)
-        if carried is None:
+        """A topic was proved to arrive: the stream may be live on this connection, and its gap may end."""
+        stream = self._streams.get((channel, symbol))
+        if stream is None or line not in stream.needs:
             return []
+        carried = stream.carried.setdefault(conn, Carried())
         carried.proved.add(topic)
-        if carried.live_from is not None or not carried.needs <= carried.proved:
+        if carried.live_from is not None or not stream.needs[line] <= carried.proved:
             return []
         carried.live_from, carried.seq = now_ns, seq
         live = {"event": "live", "conn": conn, "channel": channel, "symbol": symbol}
         return [live, *self._close((channel, symbol), now_ns, seq)]
 
-    def unproved(self, line: int, topic: str, channel: str, symbol: str, since_ns: int, reason: str) -> list[Event]:
-        """The venue refuses a topic on a line that stays open."""
-        carried = self._lines.get((channel, symbol), {}).get(line)
-        if carried is None or topic not in carried.proved:
+    def unproved(self, conn: int, topic: str, channel: str, symbol: str, since_ns: int, reason: str) -> list[Event]:
+        """A topic comes no more on a connection that stays open; it was certain until `since_ns`."""
+        stream = self._streams.get((channel, symbol))
+        carried = stream.carried.get(conn) if stream else None
+        if stream is None or carried is None or topic not in carried.proved:
             return []
         carried.proved.discard(topic)
-        return self._lose((channel, symbol), line, carried, since_ns, reason, None)
+        return self._lose((channel, symbol), stream, carried, since_ns, reason, None)
 
-    def line_lost(self, line: int, since_ns: int, reason: str, seq_before: int | None) -> list[Event]:
-        """A line is gone; it was certain until `since_ns`."""
+    def conn_lost(self, conn: int, since_ns: int, reason: str, seq_before: int | None) -> list[Event]:
+        """A connection is gone; it was certain until `since_ns`."""
         events: list[Event] = []
-        for key, lines in self._lines.items():
-            carried = lines.get(line)
+        for key, stream in self._streams.items():
+            carried = stream.carried.pop(conn, None)
             if carried is not None:
-                carried.proved.clear()
-                events += self._lose(key, line, carried, since_ns, reason, seq_before)
+                events += self._lose(key, stream, carried, since_ns, reason, seq_before)
         return events
 
     def frames_lost(self, from_ns: int, to_ns: int, reason: str) -> list[Event]:
         """Frames of all lines between these two moments are lost, though the lines may live."""
         events = [
-            self._gap(key, Opened(from_ns, reason, None), to_ns, None)
-            for key in self._lines
-            if key not in self._open and self.is_live(*key)
+            self._gap(key, Opened(from_ns, reason, None), to_ns, None) for key in self.live() if key not in self._open
         ]
         for gap in self._open.values():
             gap.since_ns = min(gap.since_ns, from_ns)
@@ -108,7 +117,8 @@ class Streams:
 
     def stop(self, now_ns: int, reason: str = "stopped") -> list[Event]:
         """We end on purpose: what was live is lost from here on."""
-        return [event for line in (1, 2) for event in self.line_lost(line, now_ns, reason, None)]
+        conns = dict.fromkeys(conn for stream in self._streams.values() for conn in stream.carried)
+        return [event for conn in conns for event in self.conn_lost(conn, now_ns, reason, None)]
 
     # Across runs
 
@@ -122,23 +132,24 @@ class Streams:
             "live": [[channel, symbols] for channel, symbols in live.items()],
         }
 
-    def restore(self, was_live: Iterable[Key], was_open: dict[Key, Opened], since: dict[Key, int]) -> None:
+    def restore(
+        self, was_live: Iterable[Key], was_open: dict[Key, Opened], since: dict[Key, int], reason: str = "process down"
+    ) -> None:
         """Take over from a run that ended: what was live then is lost since, whatever brought it."""
         self._open.update(was_open)
         for key in was_live:
-            self._open.setdefault(key, Opened(since[key], "process down", None))
+            self._open.setdefault(key, Opened(since[key], reason, None))
 
     def _lose(
-        self, key: Key, line: int, carried: Carried, since_ns: int, reason: str, seq_before: int | None
+        self, key: Key, stream: Stream, carried: Carried, since_ns: int, reason: str, seq_before: int | None
     ) -> list[Event]:
         if carried.live_from is None:
             return []
-        carried.until = max(since_ns, carried.live_from)
+        certain = max(since_ns, carried.live_from, stream.until or 0)
         carried.live_from = None
-        others = [other for number, other in self._lines[key].items() if number != line]
-        certain = max([carried.until, *(other.until for other in others if other.until is not None)])
+        stream.until = certain
         gap = Opened(certain, reason, seq_before)
-        living = [other for other in others if other.live_from is not None]
+        living = [other for other in stream.carried.values() if other.live_from is not None]
         if not living:
             self._open[key] = gap
             return [_event("lost", key, since_ns=certain, reason=reason)]

@@ -18,7 +18,7 @@ from recorder.errors import LakeError
 from recorder.lake.parquet import FEWEST_OTHER_ROWS, FEWEST_ROWS, MOST_OTHER_ROWS, MOST_ROWS
 from recorder.lake.schema import Table
 
-BUDGET = 24 << 20  # bytes of rows, as Arrow holds them, that are taken together
+BUDGET = 96 << 20  # bytes of rows, as Arrow holds them, that are taken together
 VALUE_BYTES = 16  # of a decimal, the widest and most frequent value
 
 Series = tuple[str, str]  # venue, symbol
@@ -116,7 +116,14 @@ def _read(
                 proceed()
                 rows = conform(table, file.read_row_group(group, use_threads=False))
                 for series, run in sorted(runs, key=lambda each: each[1].start):
-                    yield series, rows.slice(run.start, run.length)
+                    yield series, _own(rows, run)
+
+
+def _own(rows: pa.Table, run: Run) -> pa.Table:
+    """The rows of a run. Copied if they are not all: a slice would keep the whole row group in memory."""
+    if run.length == len(rows):
+        return rows
+    return rows.take(pa.array(np.arange(run.start, run.start + run.length)))
 
 
 def _arrival(path: Path) -> int:

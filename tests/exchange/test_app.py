@@ -36,7 +36,7 @@ def test_wrong_options_are_one_line_with_a_remedy(options: dict[str, Any], says:
     ("text", "says"),
     [
         (None, "faults.toml: No such file"),
-        ("[[fault]]\nat = 1\nkind = 'cut it'", "line 3.*did you mean kind = \"cut\""),
+        ("[[fault]]\nat = 1\nkind = 'cut it'", 'line 3.*did you mean kind = "cut"'),
         ("[[fault]]\nat = 1\nkind = 'mute'\nsymbol = 'NOPE'", "NOPE is not traded here; choose from BTCUSD"),
     ],
 )

@@ -120,12 +120,12 @@ def test_symbols_must_be_those_of_the_exchange() -> None:
     script.check_symbols(["BTCUSD"], ["BTCUSD", "XRPUSD"])
     with pytest.raises(ExchangeError, match="a recording brings its own symbols"):
         script.check_symbols(["BTCUSD"], [])
-    with pytest.raises(ExchangeError, match="XRPUSD is traded from the start; list another one, as in symbol = \"A\""):
+    with pytest.raises(ExchangeError, match='XRPUSD is traded from the start; list another one, as in symbol = "A"'):
         script.check_symbols(["XRPUSD"], ["XRPUSD", "A"])
 
 
 def test_a_file_that_cannot_be_read_is_an_error_with_a_remedy(tmp_path: Path) -> None:
-    with pytest.raises(ExchangeError, match="No such file.*give a TOML file"):
+    with pytest.raises(ExchangeError, match=r"No such file.*give a TOML file"):
         load(tmp_path / "nothing.toml")
     (tmp_path / "odd.toml").write_bytes(b"\xff")
     with pytest.raises(ExchangeError, match="not UTF-8"):

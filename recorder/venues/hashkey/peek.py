@@ -75,6 +75,7 @@ _V1 = re.compile(
     rb'\{"symbol":' + _NAME + rb',(?:"symbolName":"[^"\\]*",)?"topic":"(\w+)",(?:"params":\{([^{}]*)\},)?"data":\['
 ).match
 _INTERVAL = re.compile(rb'"klineType":"(\w+)"').search
+_COUNTER = re.compile(rb'"o":(\d{1,18})\}').search
 _names: dict[bytes, str] = {}  # of the few hundred topics and symbols that there are
 
 
@@ -101,16 +102,64 @@ def peek(payload: bytes) -> tuple[Seen, ...]:
 
 def peek_binary(payload: bytes) -> tuple[Seen, ...]:
     """The same of a binary frame, which holds gzip of the same JSON."""
+    text = unpacked(payload)
+    return (Unknown("binary frame that cannot be unpacked"),) if text is None else peek(text)
+
+
+def unpacked(payload: bytes) -> bytes | None:
+    """The JSON of a frame, which may hold it as gzip; None if it cannot be unpacked or is too large."""
     if not payload.startswith(GZIP_MAGIC):
-        return peek(payload)
+        return payload
     unpacking = zlib.decompressobj(wbits=31)
     try:
         text = unpacking.decompress(payload, LARGEST)
-    except zlib.error as error:
-        return (Unknown(f"binary frame cannot be unpacked: {error}"),)
-    if unpacking.unconsumed_tail or not unpacking.eof:
-        return (Unknown("binary frame is cut short, or larger than we accept"),)
-    return peek(text)
+    except zlib.error:
+        return None
+    return text if unpacking.eof else None
+
+
+def messages(payload: bytes) -> list[dict[str, Any]]:
+    """All messages of a frame, read as a whole; nothing of one that makes no sense."""
+    text = unpacked(payload)
+    try:
+        document = orjson.loads(text or b"[]")
+    except orjson.JSONDecodeError:
+        return []
+    return [item for item in (document if isinstance(document, list) else [document]) if isinstance(item, dict)]
+
+
+def trade_ids(payload: bytes) -> list[tuple[str, bool, list[int]]]:
+    """(symbol, whether it is V1's history, trade ids in the order sent) of each trade message of a frame."""
+    found = []
+    for message in messages(payload):
+        if message.get("topic") == "trade" and "code" not in message:
+            ids = [number for row in rows(message) if (number := _whole(row.get("v"))) is not None]
+            found.append((_symbol(message), message.get("f") is True, ids))
+    return found
+
+
+def counter_of(payload: bytes) -> int | None:
+    """The counter `o` of a `diffMergedDepth` push, which counts up by one; None if it has none."""
+    found = _COUNTER(payload, max(0, len(payload) - TAIL))
+    if found is not None:
+        return int(found[1])
+    for message in messages(payload):
+        for row in rows(message):
+            return _whole(row.get("o"))
+    return None
+
+
+def rows(message: dict[str, Any]) -> list[dict[str, Any]]:
+    """What `data` holds, always as a list."""
+    data = message.get("data")
+    return [row for row in (data if isinstance(data, list) else [data]) if isinstance(row, dict)]
+
+
+def _whole(value: Any) -> int | None:
+    try:
+        return int(value) if isinstance(value, str | int) else None
+    except ValueError:
+        return None
 
 
 def _name(text: bytes) -> str:
