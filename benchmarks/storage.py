@@ -1,7 +1,7 @@
 """The storage, row by row of what it has to reach: measured beside required, as ratios taken in this run.
 
 R is the CPU time of `orjson.loads` on the same depth frames. STORAGE_SCALE (default 1) multiplies the hour of
-books that is recorded: at 1 it has 14,400 pushes of 20 symbols in 240 parts.
+books that is recorded: at 1 it has 48,000 pushes of 20 symbols in 240 parts.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ from recorder.lake.views import lake_sql
 from recorder.venues.hashkey.decode import Context, decode
 
 SCALE = float(os.environ.get("STORAGE_SCALE", "1"))
-PUSHES = int(14_400 * SCALE)
+PUSHES = int(48_000 * SCALE)
 REC = "bench"
 REPEATS = 5
 

@@ -34,11 +34,13 @@ EXAMPLES = {
     "record.symbols": 'symbols = ["BTCUSD"] or ["*"]',
     "record.streams": 'streams = ["trade", "depth", "kline", "bbo", "ticker"]',
     "record.kline_intervals": 'kline_intervals = ["1m"]',
+    "record.redundancy": "redundancy = 1",
     "data.dir": 'dir = "data"',
     "data.recorder": 'recorder = "main"',
     "journal.sync_ms": "sync_ms = 250",
     "journal.segment_seconds": "segment_seconds = 15",
     "journal.keep_raw_days": "keep_raw_days = 0",
+    "journal.reserve_mb": "reserve_mb = 512",
     "monitor.host": 'host = "127.0.0.1"',
     "monitor.port": "port = 9101",
 }
@@ -73,6 +75,7 @@ class Record(_Part):
     symbols: tuple[str, ...] = ("*",)
     streams: tuple[Stream, ...] = ("trade", "depth", "kline", "bbo", "ticker")
     kline_intervals: tuple[Interval, ...] = ("1m",)
+    redundancy: int = Field(default=1, ge=1, le=2)
 
     @field_validator("symbols")
     @classmethod
@@ -103,6 +106,7 @@ class JournalSettings(_Part):
     sync_ms: int = Field(default=250, ge=1, le=10_000)
     segment_seconds: float = Field(default=15, ge=0.2, le=3600)
     keep_raw_days: int = Field(default=0, ge=0)
+    reserve_mb: int = Field(default=512, ge=0)
 
 
 class Monitor(_Part):

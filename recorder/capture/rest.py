@@ -5,7 +5,6 @@ At most two requests a second. After 429 all requests rest for as long as the ve
 and empty bodies under a JSON content type. Source: reference of the market data, section 6.
 """
 
-import asyncio
 import random
 import time
 from collections.abc import Mapping
@@ -16,11 +15,18 @@ import aiohttp
 import orjson
 import structlog
 
+from recorder.capture.tempo import Tempo
 from recorder.errors import VenueError
 from recorder.journal.format import Kind, Line
 from recorder.journal.writer import Journal
 
 log = structlog.get_logger()
+
+
+class Refused(VenueError):
+    """The venue says that the request is wrong: an unknown symbol, for instance."""
+
+
 INTERVAL_SECONDS = 0.5
 AFTER_429, AFTER_418 = 60.0, 600.0
 LONGEST_RETRY_AFTER = 3600.0
@@ -74,10 +80,11 @@ class Reply:
 class Rest:
     """Use as `async with`. Every answer, also an error, becomes a journal record of kind REST."""
 
-    def __init__(self, url: str, journal: Journal, pace: Pace | None = None) -> None:
+    def __init__(self, url: str, journal: Journal, pace: Pace | None = None, tempo: Tempo | None = None) -> None:
         self._url = url.rstrip("/")
         self._journal = journal
         self._pace = pace or Pace()
+        self._tempo = tempo or Tempo()
         self._http: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -104,14 +111,14 @@ class Rest:
         """
         delay, error = FIRST_DELAY, ""
         for attempt in range(1, attempts + 1):
-            await asyncio.sleep(self._pace.take(time.monotonic()))
+            await self._tempo.sleep(self._pace.take(self._tempo.now()))
             try:
                 return await self._once(path, dict(params or {}), reason, use)
             except (aiohttp.ClientError, TimeoutError, OSError, _Retry) as failure:
                 error = str(failure) or type(failure).__name__
             if attempt < attempts:
                 log.warning("request failed", path=path, error=error, attempt=attempt)
-                await asyncio.sleep(delay * (0.5 + 0.5 * random.random()))
+                await self._tempo.sleep(delay * (0.5 + 0.5 * random.random()))
                 delay = min(2 * delay, LAST_DELAY)
         raise VenueError(f"{self._url}{path}: no good answer in {attempts} attempts: {error}")
 
@@ -137,12 +144,12 @@ class Rest:
             return Reply(body, seq)
         pause = pause_after(status, retry_after)
         if pause:
-            self._pace.rest(time.monotonic(), pause)
+            self._pace.rest(self._tempo.now(), pause)
             log.error("the venue asks for silence", path=path, status=status, seconds=pause)
             raise _Retry(f"status {status}")
         if status >= 500:
             raise _Retry(f"status {status}")
-        raise VenueError(f"{self._url}{path}: status {status}: {body[:200].decode('utf-8', 'replace')}")
+        raise Refused(f"{self._url}{path}: status {status}: {body[:200].decode('utf-8', 'replace')}")
 
 
 class _Retry(Exception):

@@ -4,15 +4,25 @@ The head of the newest segment holds the state at its start; own events after it
 that were live are lost since the last sign of life of the lines that bring them.
 """
 
+import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import orjson
+
 from recorder.capture.streams import Event, Key, Opened, Streams
+from recorder.capture.trades import Trades
+from recorder.journal.format import Kind, Record
 from recorder.journal.recover import Recovery
+from recorder.venues.hashkey.peek import trade_ids
 from recorder.venues.hashkey.subscribe import ROUTES, channel_of_stream
 
 MARGIN_NS = 100_000_000  # what was on its way when the process died
+HEAD_BYTES = 200  # within which a push names its topic
+_IS_TRADE = re.compile(rb'^\[|"topic": ?"trade"').search
 LINES_OF: dict[str, set[int]] = {}
 for _route in ROUTES:
     LINES_OF.setdefault(channel_of_stream(_route.stream), set()).add(_route.line)
@@ -62,7 +72,36 @@ def _apply(run: LastRun, event: Event) -> None:
             run.open.pop(key, None)
 
 
-def resume(streams: Streams, found: Recovery, wanted: Iterable[Key] = ()) -> list[Event]:
+def boot_id() -> str:
+    """Tells one boot of the machine from another; '' where the system does not say."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def why_down(found: Recovery, boot: str, monotonic_ns: int) -> str:
+    """Whether the machine was down since the last record, or only our process."""
+    before = (found.head or {}).get("boot")
+    if before and boot:
+        return "machine down" if before != boot else "process down"
+    went_back = found.last_monotonic_ns is not None and found.last_monotonic_ns > monotonic_ns
+    return "machine down" if went_back else "process down"
+
+
+def learn_trades(trades: Trades, record: Record) -> None:
+    """What a record of the journal says of the trades that we have. Give it all records, in order."""
+    payload = record.payload
+    if record.kind == Kind.EVENT:
+        if payload.startswith(b'{"event":"segment"'):
+            with suppress(ValueError):
+                trades.restore(orjson.loads(payload).get("trades"))
+    elif record.kind == Kind.BINARY or (record.kind == Kind.TEXT and _IS_TRADE(payload, 0, HEAD_BYTES)):
+        for symbol, _, ids in trade_ids(payload):
+            trades.arrived(symbol, ids, record.receive_ns)
+
+
+def resume(streams: Streams, found: Recovery, wanted: Iterable[Key] = (), reason: str = "process down") -> list[Event]:
     """Open the gaps that the last run left behind; returns the own events about damage that was found.
 
     Without a readable state, every wanted stream counts as one that was live.
@@ -79,7 +118,7 @@ def resume(streams: Streams, found: Recovery, wanted: Iterable[Key] = ()) -> lis
         - MARGIN_NS
         for key in run.live
     }
-    streams.restore(run.live, run.open, since)
+    streams.restore(run.live, run.open, since, reason)
     events: list[Event] = [
         {"event": "journal_recovered", "detail": f"{cut.bytes} bytes of a torn tail cut off", "file": cut.file}
         for cut in found.cuts

@@ -21,10 +21,12 @@ class TopicState:
     is_proved: bool = False
     frames: int = 0
     last_ns: int = 0  # receive_ns of the last frame
-    last_frame: bytes = b""  # with the venue's own time of what we know
-    heard_ns: int = 0  # of the last frame, or of the opening of the connection
+    last_frame: bytes = b""  # with the venue's own time of what came last
+    heard_ns: int = 0  # of the last frame, or of the proof of life before the first
     news_ns: int = 0  # of the last frame that was no repetition of the past
-    longest_ns: int = 0  # silence between two frames since somebody looked
+    longest_ns: int = 0  # longest silence between two frames since somebody looked,
+    longest_from: int = 0  # receive_ns of the frame before it,
+    longest_to: int = 0  # and after it
     counter: int | None = None  # `o` of the last diffMergedDepth
 
     def on_new_connection(self, monotonic_ns: int) -> "TopicState":
@@ -36,7 +38,6 @@ class TopicState:
             self.needs_push,
             frames=self.frames,
             last_ns=self.last_ns,
-            last_frame=self.last_frame,
             heard_ns=monotonic_ns,
         )
 

@@ -97,6 +97,18 @@ class Streams:
         carried.proved.discard(topic)
         return self._lose((channel, symbol), stream, carried, since_ns, reason, None)
 
+    def hole(self, conn: int, channel: str, symbol: str, from_ns: int, to_ns: int, reason: str) -> list[Event]:
+        """A connection is live, but did not bring the stream between these two moments."""
+        stream = self._streams.get((channel, symbol))
+        carried = stream.carried.get(conn) if stream else None
+        if stream is None or carried is None or carried.live_from is None:
+            return []
+        from_ns = max(from_ns, carried.live_from)
+        others = [other for other in stream.carried.values() if other is not carried and other.live_from is not None]
+        if from_ns >= to_ns or any(other.live_from <= from_ns for other in others if other.live_from is not None):
+            return []
+        return [self._gap((channel, symbol), Opened(from_ns, reason, None), to_ns, None)]
+
     def conn_lost(self, conn: int, since_ns: int, reason: str, seq_before: int | None) -> list[Event]:
         """A connection is gone; it was certain until `since_ns`."""
         events: list[Event] = []

@@ -46,14 +46,12 @@ class Trades:
             del known[next(iter(known))]
 
     def history(self, symbol: str, ids: list[int], receive_ns: int) -> list[Event]:
-        """What V1 repeats at the beginning, before `arrived` is told; returns what it says of gaps that ended before."""
+        """What V1 repeats at the beginning; tell it before `arrived`. Returns what it says of gaps that had ended."""
         state = self._of(symbol)
         if not ids and state.ids:
             return []  # nothing yet: it may still be filled
         state.history, state.history_ns = ids, receive_ns
-        events = [
-            {**gap, "healed": True} if _joins(ids, before) else _not_healed(gap) for gap, before in state.waiting
-        ]
+        events = [{**gap, "healed": True} if _joins(ids, before) else _not_healed(gap) for gap, before in state.waiting]
         state.waiting.clear()
         return events
 

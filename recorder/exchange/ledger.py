@@ -40,7 +40,7 @@ class Ledger:
         if self._file is not None:
             head = (
                 f'{{"conn": {connection}, "event": "withheld", "at_ns": {time.time_ns()}, "api": "{api}", '
-                f'"fault": {fault}, "frame": '
+                f'"fault": {fault}, "withheld": '
             )
             os.write(self._file, b"%b%b}\n" % (head.encode(), payload))
 

@@ -82,7 +82,10 @@ class Differ:
         if not len(exchange):
             return _empty()
         bids = self._levels(column["bid_prices"], column["bid_sizes"])
+        places = self._scales.price.places, self._scales.size.places
         asks = self._levels(column["ask_prices"], column["ask_sizes"])
+        bids.price = rescaled(bids.price, places[0], self._scales.price.places)  # the asks may need more places
+        bids.size = rescaled(bids.size, places[1], self._scales.size.places)
         version = column["version"].fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
         before = self._before()
         moments = np.concatenate([[before.receive_ns if before else -1], receive])

@@ -7,6 +7,7 @@ reported so that it becomes a gap. Nothing found here ever keeps the recorder fr
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,13 +53,15 @@ class Recovery:
     damages: list[Damage] = field(default_factory=list)
 
 
-def recover(folder: Path, at_least: int = 1) -> Recovery:
+def recover(folder: Path, at_least: int = 1, on_record: Callable[[Record], None] = lambda _: None) -> Recovery:
     """Mend `folder` and say where to go on; seqs are at least `at_least` (what file names of the lake tell).
+
+    `on_record` is given every good record, in order.
 
     Raises JournalError only if the folder itself cannot be read or mended.
     """
     try:
-        return _recover(folder, at_least)
+        return _recover(folder, at_least, on_record)
     except OSError as error:
         raise JournalError(
             f"{error.filename or folder}: the journal cannot be recovered: {error.strerror}; "
@@ -66,7 +69,7 @@ def recover(folder: Path, at_least: int = 1) -> Recovery:
         ) from error
 
 
-def _recover(folder: Path, at_least: int) -> Recovery:
+def _recover(folder: Path, at_least: int, on_record: Callable[[Record], None]) -> Recovery:
     found = Recovery(next_seq=max(1, at_least))
     (folder / ".next.tmp").unlink(missing_ok=True)
     paths = segments(folder)
@@ -78,6 +81,7 @@ def _recover(folder: Path, at_least: int) -> Recovery:
         for record in scan:
             first = first or record
             _note(found, record)
+            on_record(record)
         if pending and first:
             found.damages.append(_damage(pending, first.seq - 1, first.receive_ns))
             pending = None

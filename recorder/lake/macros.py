@@ -55,10 +55,19 @@ MACROS = (
         "The view kline, from the files of first_date on: for questions about recent candles of a long history.",
         "FROM klines_since(DATE '2026-03-01')",
     ),
+    Macro(
+        "kline_differences_since",
+        "first_date",
+        "The view kline_difference, of candles that opened on first_date or later.",
+        "FROM kline_differences_since(DATE '2026-03-01')",
+    ),
 )
 
 # Views that stand beside those of `schemas/`.
 EXTRA_VIEWS = {
+    "kline_difference": "Where push, REST and our own trades disagree on a candle that REST has confirmed, one row a "
+    "field: venue, symbol, interval, open_time, field, push, rest, trades. Null: that one does not say, or a gap "
+    "touches the candle there.",
     "instrument_now": "The latest row of `instrument` for each (venue, symbol).",
     "last_moment": "last_ns: the last moment (Unix ns) at which the recorder is known to have lived, for each venue.",
 }

@@ -1,7 +1,7 @@
 """Turn closed journal segments into parts: every row exactly once, whatever dies when.
 
-Steps, with the letters of the protocol: B2 write a temporary file for each table, B3 rename it, B4 remove
-the segments whose rows are all in parts, B5 mark hours and days of which nothing more will come. A crash
+Steps, with the letters of the protocol: B2 write a temporary file for each table, B3 rename it, B4 archive and
+remove the segments whose rows are all in parts, B5 mark hours and days of which nothing more will come. A crash
 between any two leaves rows in the journal that files cover; those are skipped when it is read again.
 """
 
@@ -19,6 +19,7 @@ from recorder.lake.disk import leftovers, make_folder, publish, sync_folder
 from recorder.lake.faults import point
 from recorder.lake.names import PART, PartName, day_window, hour_of, hour_window, path_of, table_files
 from recorder.lake.parquet import write_file
+from recorder.lake.raw import Archive, raw_folder
 from recorder.lake.rows import RowMaker
 from recorder.lake.schema import tables
 
@@ -63,10 +64,17 @@ class PartMaker:
     Only one may exist for (root, rec), in one process: the holder of WRITER.LOCK.
     """
 
-    def __init__(self, root: Path, rec: str) -> None:
+    def __init__(self, root: Path, rec: str, keep_raw: bool | None = None, reserve: int = 0) -> None:
+        """`keep_raw`: archive segments before they go, unless less than `reserve` bytes are free.
+
+        None: if it was done before, so that whoever mends a lake leaves no hole in its archive.
+        """
         self.root = root
         self.rec = rec
         self.journal = root / "journal" / rec
+        if keep_raw is None:
+            keep_raw = raw_folder(root, rec).is_dir()
+        self.archive = Archive(root, rec, reserve) if keep_raw else None
         for path in leftovers(root / "hot", ROLE, rec):  # B0
             path.unlink(missing_ok=True)
         self.rows = RowMaker(root, rec)
@@ -76,12 +84,18 @@ class PartMaker:
         """Parts of these closed segments, given in order; returns how many rows went into parts."""
         total = 0
         for batch in batches(paths):
-            for table, rows in sorted(self.rows.make(batch.records).items()):
-                self._write(table, batch.hour, rows)
-                total += len(rows)
+            total += self.write(batch)
             self._retire(batch)
             pa.default_memory_pool().release_unused()
         self.mark_closed()
+        return total
+
+    def write(self, batch: Batch) -> int:
+        """Parts of a batch (B2, B3); its segments stay. Returns the number of rows."""
+        total = 0
+        for table, rows in sorted(self.rows.make(batch.records).items()):
+            self._write(table, batch.hour, rows)
+            total += len(rows)
         return total
 
     def _write(self, table: str, hour: int, rows: pa.Table) -> None:
@@ -94,6 +108,9 @@ class PartMaker:
 
     def _retire(self, batch: Batch) -> None:
         """B4: their rows are in parts. What is damaged is kept aside for people."""
+        if self.archive is not None:
+            for path in (*batch.done, *batch.damaged):
+                self.archive.keep(path)
         for path in batch.done:
             point("writer remove")
             path.unlink(missing_ok=True)

@@ -2,11 +2,16 @@
 
 Inputs are each sorted by (venue, symbol, seq, idx), their seqs do not overlap and they come in the order of
 arrival. So the rows of one symbol are those of the first input, then of the second, and so on: rows are moved,
-never compared or changed. Symbols with few rows are taken together, so that no row group is read many times.
+never compared or changed.
+
+Reading is what costs, so each row group is read once. One that holds a single symbol is read when it is that
+symbol's turn; one that holds several is cut up, and its pieces wait in memory, beyond a budget in a spill file.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +23,7 @@ from recorder.errors import LakeError
 from recorder.lake.parquet import FEWEST_OTHER_ROWS, FEWEST_ROWS, MOST_OTHER_ROWS, MOST_ROWS
 from recorder.lake.schema import Table
 
-BUDGET = 96 << 20  # bytes of rows, as Arrow holds them, that are taken together
-VALUE_BYTES = 16  # of a decimal, the widest and most frequent value
+BUDGET = 32 << 20  # bytes of rows, as Arrow holds them, that wait in memory
 
 Series = tuple[str, str]  # venue, symbol
 Write = Callable[[pa.Table], None]  # one row group
@@ -30,112 +34,131 @@ class Disorder(LakeError):
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """Rows of one series within a row group of an input."""
+class Group:
+    """A row group of an input that holds one series only; not read yet."""
 
     path: Path
-    group: int
-    start: int
-    length: int
+    number: int
 
 
-@dataclass(slots=True)
-class Index:
-    """Where the rows of each series are, in order, and about how many bytes they take in memory."""
+@dataclass(frozen=True, slots=True)
+class Spilled:
+    """A piece in the spill file."""
 
-    runs: dict[Series, list[Run]] = field(default_factory=dict)
-    bytes: dict[Series, int] = field(default_factory=dict)
-    rows: int = 0
+    number: int
 
 
-def merge(table: Table, inputs: Sequence[Path], write: Write, proceed: Callable[[], None]) -> int:
+Piece = Any  # Group, Spilled, or a Table that waits in memory
+
+
+def merge(table: Table, inputs: Sequence[Path], write: Write, proceed: Callable[[], None], spill: Path) -> int:
     """Write the rows of `inputs` as row groups of final files; returns how many rows they were.
 
-    `proceed` is called before each row group is read; it may raise to give up. Raises Disorder if an input is
-    not sorted, or is of a newer version of the schema than ours.
+    `proceed` is called before each row group is read or written; it may raise to give up. `spill` is where a
+    temporary file may be made; it is gone at the end. Raises Disorder if an input is not sorted, or is of a newer
+    version of the schema than ours.
     """
-    index = make_index(table, inputs)
     groups = _Groups(table.name, write)
-    for batch in batches(index):
-        kept: dict[Series, list[pa.Table]] = {}
-        for series, rows in _read(table, index, batch, proceed):
-            if len(batch) == 1:
-                groups.add(series, rows)
-            else:
-                kept.setdefault(series, []).append(rows)
-        for series in batch:
-            for rows in kept.pop(series, []):
+    store = _Store(table, spill)
+    try:
+        for path in inputs:
+            with pq.ParquetFile(path) as file:
+                _check_version(table, path, file.schema_arrow)
+                for number in range(file.num_row_groups):
+                    proceed()
+                    store.take(path, file, number)
+        for series, pieces in store.in_order():
+            for rows in pieces:
+                proceed()
                 groups.add(series, rows)
             groups.end_of_series()
-    groups.close()
-    return index.rows
+        groups.close()
+    finally:
+        store.close()
+    return store.rows
 
 
-def make_index(table: Table, inputs: Sequence[Path]) -> Index:
-    """Look at the series of every row group; reads two columns at most."""
-    index = Index()
-    for path in inputs:
-        with pq.ParquetFile(path) as file:
-            _check_version(table, path, file.schema_arrow)
-            for group in range(file.num_row_groups):
-                facts = file.metadata.row_group(group)
-                index.rows += facts.num_rows
-                width = _bytes(facts) // max(1, facts.num_rows)
-                for series, start, length in _runs(file, group):
-                    index.runs.setdefault(series, []).append(Run(path, group, start, length))
-                    index.bytes[series] = index.bytes.get(series, 0) + width * length
-    return index
+class _Store:
+    """The pieces of every series, in the order in which they arrived."""
 
+    def __init__(self, table: Table, spill: Path) -> None:
+        self.table = table
+        self.rows = 0
+        self._pieces: dict[Series, list[Piece]] = {}
+        self._held = 0  # bytes
+        self._spill = spill
+        self._writer: Any = None
+        self._spilled = 0
 
-def batches(index: Index) -> Iterator[list[Series]]:
-    """Series in order, taken together as long as the budget allows."""
-    batch: list[Series] = []
-    size = 0
-    for series in sorted(index.runs):
-        if batch and size + index.bytes[series] > BUDGET:
-            yield batch
-            batch, size = [], 0
-        batch.append(series)
-        size += index.bytes[series]
-    if batch:
-        yield batch
+    def take(self, path: Path, file: Any, number: int) -> None:
+        """Note or read a row group."""
+        facts = file.metadata.row_group(number)
+        self.rows += facts.num_rows
+        only = [_only_value(facts, name) for name in ("venue", "symbol")]
+        if only[0] is not None and only[1] is not None:
+            self._pieces.setdefault((only[0], only[1]), []).append(Group(path, number))
+            return
+        rows = conform(self.table, file.read_row_group(number, use_threads=False))
+        if self._held and self._held + rows.nbytes > BUDGET:
+            self._spill_all()
+        for series, start, length in runs(rows):
+            self._pieces.setdefault(series, []).append(rows.slice(start, length))
+        self._held += rows.nbytes
 
+    def in_order(self) -> Iterator[tuple[Series, Iterator[pa.Table]]]:
+        """Each series with its rows, piece by piece."""
+        spilled = None
+        if self._writer is not None:
+            self._writer.close()
+            spilled = pa.ipc.open_file(pa.memory_map(str(self._spill)))
+        for series in sorted(self._pieces):
+            yield series, self._read(self._pieces.pop(series), spilled)
 
-def _read(
-    table: Table, index: Index, batch: list[Series], proceed: Callable[[], None]
-) -> Iterator[tuple[Series, pa.Table]]:
-    """The rows of these series, input by input; each row group is read once."""
-    wanted: dict[Path, dict[int, list[tuple[Series, Run]]]] = {}
-    for series in batch:
-        for run in index.runs[series]:
-            wanted.setdefault(run.path, {}).setdefault(run.group, []).append((series, run))
-    order = sorted(wanted, key=_arrival)
-    for path in order:
-        with pq.ParquetFile(path) as file:
-            for group, runs in sorted(wanted[path].items()):
-                proceed()
-                rows = conform(table, file.read_row_group(group, use_threads=False))
-                for series, run in sorted(runs, key=lambda each: each[1].start):
-                    yield series, _own(rows, run)
+    def close(self) -> None:
+        """Remove the spill file."""
+        if self._writer is not None:
+            with suppress(OSError, pa.ArrowException):  # a full disk: what counts is that it goes
+                self._writer.close()
+            self._spill.unlink(missing_ok=True)
 
+    def _spill_all(self) -> None:
+        """Write what waits in memory, one record batch for each series and stretch."""
+        if self._writer is None:
+            options = pa.ipc.IpcWriteOptions(compression="zstd", use_threads=False)
+            self._writer = pa.ipc.new_file(str(self._spill), self.table.arrow.remove_metadata(), options=options)
+        for series, pieces in self._pieces.items():
+            kept: list[Piece] = []
+            for is_table, together in groupby(pieces, lambda piece: isinstance(piece, pa.Table)):
+                some = list(together)
+                kept += [self._write(pa.concat_tables(some))] if is_table else some
+            self._pieces[series] = kept
+        self._held = 0
 
-def _own(rows: pa.Table, run: Run) -> pa.Table:
-    """The rows of a run. Copied if they are not all: a slice would keep the whole row group in memory."""
-    if run.length == len(rows):
-        return rows
-    return rows.take(pa.array(np.arange(run.start, run.start + run.length)))
+    def _write(self, rows: pa.Table) -> Spilled:
+        (batch,) = rows.combine_chunks().to_batches()
+        self._writer.write_batch(batch)
+        self._spilled += 1
+        return Spilled(self._spilled - 1)
 
-
-def _arrival(path: Path) -> int:
-    return int(path.name.split("~")[3])
+    def _read(self, pieces: list[Piece], spilled: Any) -> Iterator[pa.Table]:
+        pieces.reverse()
+        while pieces:
+            piece = pieces.pop()
+            if isinstance(piece, Group):
+                with pq.ParquetFile(piece.path) as file:
+                    yield conform(self.table, file.read_row_group(piece.number, use_threads=False))
+            elif isinstance(piece, Spilled):
+                yield pa.Table.from_batches([spilled.get_batch(piece.number)])
+            else:
+                yield piece
 
 
 def conform(table: Table, rows: pa.Table) -> pa.Table:
     """Rows of an older version of the schema in the columns of ours: what they do not have is null."""
     if rows.schema.names == table.arrow.names:
-        return rows
+        return rows.replace_schema_metadata(None)
     columns = [rows.column(f.name) if f.name in rows.schema.names else pa.nulls(len(rows), f.type) for f in table.arrow]
-    return pa.Table.from_arrays(columns, schema=table.arrow)
+    return pa.Table.from_arrays(columns, schema=table.arrow.remove_metadata())
 
 
 def _check_version(table: Table, path: Path, schema: pa.Schema) -> None:
@@ -146,36 +169,22 @@ def _check_version(table: Table, path: Path, schema: pa.Schema) -> None:
         )
 
 
-def _bytes(facts: Any) -> int:
-    """About how much a row group takes as Arrow."""
-    columns = (facts.column(at) for at in range(facts.num_columns))
-    return sum(max(column.num_values * VALUE_BYTES, column.total_uncompressed_size) for column in columns)
-
-
-def _runs(file: Any, group: int) -> list[tuple[Series, int, int]]:
-    """(series, start, length) of each stretch of one series in a row group."""
-    facts = file.metadata.row_group(group)
-    length = facts.num_rows
-    if not length:
+def runs(rows: pa.Table) -> list[tuple[Series, int, int]]:
+    """(series, start, length) of each stretch of one series in a row group. Raises Disorder if not sorted."""
+    if not len(rows):
         return []
-    only = [_only_value(facts, name) for name in ("venue", "symbol")]
-    if only[0] is not None and only[1] is not None:
-        return [((only[0], only[1]), 0, length)]
-    keys = file.read_row_group(group, columns=["venue", "symbol"], use_threads=False)
-    changed = np.zeros(length, bool)
+    changed = np.zeros(len(rows), bool)
     changed[0] = True
-    values = []
-    for name in ("venue", "symbol"):
-        column = keys.column(name).combine_chunks()
-        codes = column.dictionary_encode().indices.to_numpy()
+    keys = [rows.column(name) for name in ("venue", "symbol")]
+    for key in keys:
+        codes = key.combine_chunks().dictionary_encode().indices.to_numpy()
         changed[1:] |= codes[1:] != codes[:-1]
-        values.append(column)
     starts = np.flatnonzero(changed).tolist()
     found: list[tuple[Series, int, int]] = []
-    for start, end in zip(starts, [*starts[1:], length], strict=True):
-        series = values[0][start].as_py(), values[1][start].as_py()
+    for start, end in zip(starts, [*starts[1:], len(rows)], strict=True):
+        series = keys[0][start].as_py(), keys[1][start].as_py()
         if found and series <= found[-1][0]:
-            raise Disorder(f"row group {group}: {series} comes after {found[-1][0]}: not sorted")
+            raise Disorder(f"{series} comes after {found[-1][0]}: not sorted; run `recorder verify`")
         found.append((series, start, end - start))
     return found
 

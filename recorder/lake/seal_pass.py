@@ -125,7 +125,7 @@ class Sealer:
                     writer.write_table(rows, row_group_size=len(rows))
                     point("S1 group")
 
-                merge(table, paths, write, self._proceed)
+                merge(table, paths, write, self._proceed, partial.with_suffix(".spill.tmp"))
         finally:
             pa.default_memory_pool().release_unused()
         written = pq.read_metadata(partial).num_rows

@@ -3,7 +3,7 @@
 REST trades have no id, and two equal ones may be two trades, so both sides are compared as multisets of (time, price,
 size, side). A gap is healed only when the answer is proved to be whole over it: it begins with a trade that was known
 before the gap, goes on to one that was known after it, and nothing between them is missing any more. Our clock
-and the venue's are set side by side by the trades themselves: the quickest one after the gap tells the difference.
+and the venue's are set side by side by the trades themselves: the quickest one tells the difference.
 Source: reference of the market data, sections 4.3 and 6.4.
 """
 
@@ -17,7 +17,7 @@ from recorder.errors import VenueError
 from recorder.lake.backfill_sql import Gap, Known
 from recorder.quality.plan import Left
 
-SLACK_MS = 2_000  # by which the edge of a gap may lie elsewhere on the venue's clock
+SLACK_NS = 2_000_000_000  # by which the edge of a gap may lie elsewhere on the venue's clock
 
 TOO_MANY = "the venue no longer gives the trades from before it"
 NONE_AFTER = "no trade after it is known yet"
@@ -67,21 +67,21 @@ def match(answer: Sequence[Trade], known: Sequence[Known], gaps: Sequence[Gap]) 
     # Only what a socket brought says when it was known: REST fills gaps afterwards.
     anchors = [(place, one.receive_ns) for place, one in enumerate(partners) if one and one.is_from_socket]
     keep: set[int] = set()
+    delay_ns = min((one.receive_ns - one.time_ms * 1_000_000 for one in known if one.is_from_socket), default=0)
     for gap in sorted(gaps, key=lambda gap: gap.from_ns):
-        delay_ns = _delay_ns(known, gap)
+        before = [place for place, arrived_ns in anchors if arrived_ns < gap.from_ns]
         after = [place for place, arrived_ns in anchors if arrived_ns >= gap.to_ns]
-        if delay_ns is None or not after:
+        if not after:
             found.left.append(Left(gap, NONE_AFTER, is_final=False))
             continue
-        low, high = ((ns - delay_ns) // 1_000_000 for ns in (gap.from_ns, gap.to_ns))
-        before = [place for place, arrived_ns in anchors if arrived_ns < gap.from_ns]
+        low, high = ((ns - delay_ns) // 1_000_000 for ns in (gap.from_ns - SLACK_NS, gap.to_ns + SLACK_NS))
         first = before[-1] if before else -1
-        missing = [place for place in range(first + 1, after[-1]) if partners[place] is None]
-        inside = {place for place in missing if low - SLACK_MS <= answer[place].time_ms <= high + SLACK_MS}
+        missing = [place for place in range(first + 1, len(answer)) if partners[place] is None]
+        inside = {place for place in missing if low <= answer[place].time_ms <= high}
         if not before:
             keep |= inside
             found.left.append(Left(gap, TOO_MANY, is_final=True))
-        elif len(inside) < len(missing):
+        elif any(place < after[-1] and place not in inside for place in missing):
             found.left.append(Left(gap, DOUBTFUL, is_final=False))
         else:
             keep |= inside
@@ -96,11 +96,3 @@ def _pair(answer: Sequence[Trade], known: Sequence[Known]) -> list[Known | None]
     for one in reversed(known):
         waiting[Trade(one.time_ms, one.price, one.size, one.buyer_is_maker)].append(one)
     return [waiting[trade].pop() if waiting.get(trade) else None for trade in answer]
-
-
-def _delay_ns(known: Sequence[Known], gap: Gap) -> int | None:
-    """Our clock minus the venue's, and the way: of the quickest trade after the gap (history comes late)."""
-    delays = [
-        one.receive_ns - one.time_ms * 1_000_000 for one in known if one.is_from_socket and one.receive_ns >= gap.to_ns
-    ]
-    return min(delays, default=None)

@@ -80,13 +80,13 @@ def test_v1_asks_for_all_symbols_of_a_topic_at_once_and_v2_for_one_each() -> Non
     ]
 
 
-def test_requests_go_in_a_burst_of_forty_and_then_twenty_a_second() -> None:
-    session = opened(V2, *(("bbo", f"S{n}") for n in range(100)))
-    assert len(of(Subscribe, session.due(100.0))) == 40
+def test_requests_go_in_a_burst_of_sixty_and_then_twenty_a_second() -> None:
+    session = opened(V2, *(("bbo", f"S{n}") for n in range(140)))
+    assert len(of(Subscribe, session.due(100.0))) == 60
     assert session.next_due() == pytest.approx(100.05)
     assert len(of(Subscribe, session.due(100.5))) == 10
-    assert len(of(Subscribe, session.due(102.5))) == 40
-    assert len(of(Subscribe, session.due(103.0))) == 10
+    assert len(of(Subscribe, session.due(103.5))) == 60
+    assert len(of(Subscribe, session.due(104.0))) == 10
 
 
 def test_what_is_not_answered_within_ten_seconds_is_asked_once_more_alone_and_then_reported() -> None:
@@ -142,14 +142,32 @@ def test_jitter_takes_away_up_to_half_of_the_wait() -> None:
     assert Backoff(jitter=lambda: 0.0).next_delay() == 0.5
 
 
-def test_a_line_that_lived_for_a_while_starts_again_with_a_short_wait_and_one_that_did_not_waits_longer() -> None:
+def test_a_line_that_lived_for_a_while_starts_again_at_once_and_one_that_did_not_waits_longer() -> None:
     session = opened(V2)
     assert session.closed(101.0) == 1.0
     session.connecting()
     assert session.failed() == 2.0
     session.connecting()
     session.opened(110.0)
-    assert session.closed(140.0) == 1.0
+    assert session.closed(140.0) == 0.2
+    session.connecting()
+    assert session.failed() == 1.0
+
+
+def test_to_renew_is_to_cancel_and_subscribe_and_to_repeat_only_to_subscribe() -> None:
+    session = opened(V1, ("trade", "BTCUSD"), ("trade", "ETHUSD"))
+    session.due(100.0)
+    for symbol in ("BTCUSD", "ETHUSD"):
+        session.answered("trade", symbol)
+    session.renew(("trade", "BTCUSD"))
+    session.renew(("trade", "NOT WANTED"))
+    assert session.due(101.0) == [Cancel("trade", "BTCUSD"), Subscribe("trade", ("BTCUSD",))]
+    assert session.is_waiting
+    session.renew(("trade", "BTCUSD"))
+    assert session.due(102.0) == [], "the first one is not answered yet"
+    session.answered("trade", "BTCUSD")
+    session.repeat([("trade", "BTCUSD"), ("trade", "ETHUSD")])
+    assert session.due(103.0) == [Subscribe("trade", ("BTCUSD", "ETHUSD"))]
 
 
 def test_without_a_line_there_is_nothing_to_do() -> None:

@@ -239,6 +239,26 @@ def test_large_series_are_cut_at_the_most_rows_and_small_ones_share_a_group(root
     assert sorted_keys(path)
 
 
+@pytest.mark.parametrize("budget", [0, 20_000, 1 << 30])
+def test_rows_that_do_not_fit_into_memory_wait_in_a_file(
+    root: Path, budget: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recorder.lake.seal_merge.BUDGET", budget)
+    capture = Capture(root)
+    for _ in range(6):
+        capture.append(3, symbols=("AUSD", "BUSD", "CUSD", "DUSD"))
+        capture.rotate()
+        write(root)
+    capture.now += HOUR_NS
+    capture.append()
+    capture.rotate()
+    write(root)
+    run_sealer(root)
+    check(capture.truth, lake_rows(root), f"budget {budget}")
+    assert not list(root.rglob("*.tmp"))
+    assert all(sorted_keys(path) for path in root.glob("*/*/*/*~h~*.parquet"))
+
+
 def test_older_and_newer_files_of_a_table_merge_with_nulls(root: Path) -> None:
     rows = [helpers.trade(1, 0, "10"), helpers.trade(2, 1, "11")]
     old = helpers.write(root, "trade", rows[:1])

@@ -69,7 +69,7 @@ def read_ledger(path: Path) -> Sent:
         for line in file:
             entry = json.loads(line)
             frame = entry.get("frame")
-            if not isinstance(frame, dict) or "code" in frame or "topic" not in frame or "data" not in frame:
+            if not isinstance(frame, dict) or "code" in frame or "topic" not in frame or not frame.get("data"):
                 continue
             topics = V1_TOPICS if entry["api"] == "v1" else V2_TOPICS
             channel = topics.get(frame["topic"])

@@ -6,6 +6,7 @@ never by a length of time in which they are hoped to have done it.
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -46,6 +47,19 @@ class Exchange:
         """Until it has put `more` further frames on its sockets."""
         target = self.frames_sent() + more
         wait_until(lambda: self.frames_sent() >= target, f"{more} more frames are sent", seconds)
+
+    def wait_for_seconds(self, seconds: float) -> None:
+        """Until the exchange has been serving for so long, told by the times in its ledger."""
+
+        def served() -> bool:
+            with self.ledger.open("rb") as file:
+                first = json.loads(file.readline() or b"{}")
+                file.seek(max(0, self.ledger.stat().st_size - 200_000))
+                last = file.read().rsplit(b"\n", 2)[-2]
+            stamps = [re.search(rb'"(?:sent|at)_ns": ?(\d+)', line) for line in (json.dumps(first).encode(), last)]
+            return all(stamps) and int(stamps[1][1]) - int(stamps[0][1]) >= seconds * 1e9  # type: ignore[index]
+
+        wait_until(served, f"the exchange has served for {seconds:g} s", seconds + PATIENCE_SECONDS)
 
     def wait_for_event(self, event: str, seconds: float) -> None:
         """Until the ledger has a line for `event`."""

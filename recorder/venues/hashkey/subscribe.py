@@ -14,6 +14,7 @@ from decimal import Decimal, InvalidOperation
 import orjson
 
 V1, V2 = 1, 2  # lines, numbered as in the journal
+TRADES, DELTA_BOOK = "trade", "diffMergedDepth"  # topics that are looked into
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +28,9 @@ class Route:
 
 
 ROUTES = (
-    Route("trade", V2, "trade"),
-    Route("depth", V2, "depth"),
+    Route("depth", V2, "depth"),  # in the order to ask: what nothing else can bring first
     Route("bbo", V2, "bbo"),
+    Route("trade", V2, "trade"),
     Route("trade", V1, "trade"),
     Route("kline", V1, "kline_{interval}"),
     Route("ticker", V1, "realtimes"),

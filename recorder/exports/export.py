@@ -1,0 +1,53 @@
+"""One function for all targets: what `recorder export` calls."""
+
+from pathlib import Path
+from typing import Literal, get_args
+
+from recorder.exports.coverage import OnGap
+from recorder.exports.errors import ExportError
+from recorder.exports.files import ExportReport
+from recorder.exports.offset import ClockOffset
+from recorder.exports.source import open_source
+from recorder.lake.times import Moment
+
+Target = Literal["hftbacktest", "nautilus", "freqtrade", "bars", "tardis"]
+TARGETS: tuple[str, ...] = get_args(Target)
+
+
+def export(
+    target: str,
+    lake_path: str | Path,
+    symbol: str,
+    start: Moment = None,
+    end: Moment = None,
+    out: str | Path = "",
+    *,
+    on_gap: str = "refuse",
+    interval: str = "1m",
+    clock_offset: ClockOffset = None,
+    venue: str | None = None,
+    progress: bool = True,
+) -> ExportReport:
+    """Write `symbol` from start <= exchange_time < end to `out`, and a JSON that describes it beside it.
+
+    An open start or end is where coverage begins or ends. `out` is a file for hftbacktest (.npz) and bars (.csv
+    .parquet .feather .json), a folder for nautilus, freqtrade and tardis. `clock_offset`, 'measured' or ns, is added
+    to local times. Raises CoverageError where the range is not whole, ExportError where it cannot be made.
+    """
+    if target not in TARGETS:
+        raise ExportError(f"{target}: no such target; one of {', '.join(TARGETS)}")
+    if on_gap not in get_args(OnGap):
+        raise ExportError(f"--on-gap {on_gap}: no such way; one of {', '.join(get_args(OnGap))}")
+    if not str(out):
+        raise ExportError("--out is needed: where to write")
+    source = open_source(lake_path, symbol, start, end, venue)
+    place, way = Path(out), _on_gap(on_gap)
+    if target == "hftbacktest":
+        from recorder.exports.hftbacktest import export_hftbacktest
+
+        return export_hftbacktest(source, place, on_gap=way, clock_offset=clock_offset, progress=progress)
+    raise NotImplementedError
+
+
+def _on_gap(text: str) -> OnGap:
+    return "split" if text == "split" else "ignore" if text == "ignore" else "refuse"

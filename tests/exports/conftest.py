@@ -1,0 +1,41 @@
+"""Lakes that several modules ask about; made once, read only."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.exports.lakes import CAPTURES, Made, capture_lake, market_lake
+
+GAPS = [(30.0, 40.05), (80.0, 81.0)]  # seconds
+
+
+@pytest.fixture(scope="session")
+def whole_lake(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """Two minutes of a busy market."""
+    return market_lake(tmp_path_factory.mktemp("whole") / "lake")
+
+
+@pytest.fixture(scope="session")
+def broken_lake(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """The same with two gaps."""
+    return market_lake(tmp_path_factory.mktemp("broken") / "lake", gaps=GAPS)
+
+
+@pytest.fixture(scope="session")
+def late_clock_lake(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """The same, recorded by a machine whose clock is 1.5 s behind the venue's."""
+    return market_lake(tmp_path_factory.mktemp("late") / "lake", our_clock_ns=-1_500_000_000)
+
+
+@pytest.fixture(scope="session")
+def capture(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """A minute of a real market with real delays."""
+    name = "cm_ethusd_perp_20240808.gz"
+    if not (CAPTURES / name).is_file():
+        pytest.skip("the real captures are not on this machine")
+    return capture_lake(tmp_path_factory.mktemp("capture") / "lake", name)
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "exports"
