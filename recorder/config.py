@@ -41,6 +41,19 @@ EXAMPLES = {
     "journal.segment_seconds": "segment_seconds = 15",
     "journal.keep_raw_days": "keep_raw_days = 0",
     "journal.reserve_mb": "reserve_mb = 512",
+    "retention.trade_days": "trade_days = 400",
+    "retention.depth_days": "depth_days = 90",
+    "retention.depth_delta_days": "depth_delta_days = 400",
+    "retention.kline_days": "kline_days = 400",
+    "retention.bbo_days": "bbo_days = 400",
+    "retention.ticker_days": "ticker_days = 400",
+    "retention.mark_price_days": "mark_price_days = 400",
+    "retention.index_price_days": "index_price_days = 400",
+    "retention.clock_days": "clock_days = 400",
+    "retention.instrument_days": "instrument_days = 400",
+    "retention.session_days": "session_days = 400",
+    "retention.gap_days": "gap_days = 400",
+    "retention.quarantine_days": "quarantine_days = 400",
     "monitor.host": 'host = "127.0.0.1"',
     "monitor.port": "port = 9101",
 }
@@ -109,6 +122,29 @@ class JournalSettings(_Part):
     reserve_mb: int = Field(default=512, ge=0)
 
 
+class Retention(_Part):
+    """Days after which sealed files of a table are removed; 0 keeps them for ever."""
+
+    trade_days: int = Field(default=0, ge=0)
+    depth_days: int = Field(default=0, ge=0)
+    depth_delta_days: int = Field(default=0, ge=0)
+    kline_days: int = Field(default=0, ge=0)
+    bbo_days: int = Field(default=0, ge=0)
+    ticker_days: int = Field(default=0, ge=0)
+    mark_price_days: int = Field(default=0, ge=0)
+    index_price_days: int = Field(default=0, ge=0)
+    clock_days: int = Field(default=0, ge=0)
+    instrument_days: int = Field(default=0, ge=0)
+    session_days: int = Field(default=0, ge=0)
+    gap_days: int = Field(default=0, ge=0)
+    quarantine_days: int = Field(default=0, ge=0)
+
+    def arguments(self) -> list[str]:
+        """For the writer process, which does it."""
+        asked = {key.removesuffix("_days"): days for key, days in self.model_dump().items() if days}
+        return [text for table, days in asked.items() for text in ("--keep", f"{table}={days}")]
+
+
 class Monitor(_Part):
     host: str = "127.0.0.1"
     port: int = Field(default=0, ge=0, le=65535)
@@ -122,6 +158,7 @@ class Settings(BaseSettings):
     record: Record = Record()
     data: Data = Data()
     journal: JournalSettings = JournalSettings()
+    retention: Retention = Retention()
     monitor: Monitor = Monitor()
 
     @classmethod

@@ -30,6 +30,7 @@ GRACE_SECONDS = 1.0  # what an answer knows may be on its way to us
 TICKER_LAGS = (
     5  # how often a ticker must have followed a trade before a trade can tell: its cadence is not documented well
 )
+MANY_STALE = 3  # streams of a connection
 BEHIND_SECONDS = 1.0  # how much older than a book with other best prices a quote must be
 REGULAR_SECONDS = 5.0  # a stream that REST knows nothing of is stale only if it used to speak at least so often
 
@@ -161,11 +162,11 @@ class Watch:
             self._state.stale += 1
             detail = f"silent for {silent:.1f} s, and the venue has newer"
             self._emit([self._event("suspect", leg, topic, detail), *leg.stale(topic)])
-        if step is Step.RESUBSCRIBE or question(*name[1]) is None:
+        if question(*name[1]) is not None and (step is Step.RECONNECT or _is_mostly_stale(leg)):
+            line.replace("stale")
+        else:
             self._emit([self._event("resubscribe", leg, topic, "stale")])
             leg.resubscribe(topic)
-        else:
-            line.replace("stale")
 
     async def _has_moved(self, name: Name, topic: TopicState, pulse: Pulse) -> bool | None:
         """Whether the venue has anything newer than what came; None if it does not say."""
@@ -225,6 +226,12 @@ class Watch:
     def _event(self, name: str, leg: Leg, topic: TopicState, detail: str) -> Event:
         about = {"conn": leg.conn, "channel": topic.channel, "symbol": topic.symbol, "topic": topic.topic}
         return {"event": name, **about, "detail": detail}
+
+
+def _is_mostly_stale(leg: Leg) -> bool:
+    """Not one stream is at fault, but the connection."""
+    stale = sum(topic.needs_push for topic in leg.topics.values())
+    return stale >= MANY_STALE and 2 * stale >= len(leg.topics)
 
 
 def _news(leg: Leg | None, topic: str, symbol: str) -> int:

@@ -7,8 +7,11 @@ the line is cut; only a fault says goodbye.
 """
 
 import asyncio
+import fcntl
 import socket
 import struct
+import sys
+import termios
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
@@ -110,6 +113,18 @@ class Connection:
         self.last_said = time.monotonic()
         if self._transport.get_write_buffer_size() > self._buffer_limit:
             self.cut("slow reader")
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that wait here for the client to read."""
+        return self._transport.get_write_buffer_size()
+
+    def has_arrived(self) -> bool:
+        """Whether the client's machine has all that was said (Linux; elsewhere: whether ours has)."""
+        line = self._transport.get_extra_info("socket")
+        if self.unsent or line is None or line.fileno() < 0:
+            return not self.unsent
+        return int.from_bytes(fcntl.ioctl(line.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder) == 0
 
     def cut(self, reason: str, *, reset: bool = False, **more: Any) -> None:
         """Drop the line without a close frame: the client sees code 1006, or a reset."""

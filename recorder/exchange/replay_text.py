@@ -1,7 +1,7 @@
 """Columns of the lake as the venue's text: whole columns at a time, since a book has hundreds of numbers.
 
 A number is written as the venue does: no exponent, no trailing zero, never through a float. Successive books
-repeat most of their numbers, so each one is written once a batch and taken from there.
+repeat most of their levels, so each one is written once a batch and taken from there.
 """
 
 from decimal import Decimal
@@ -22,24 +22,25 @@ def plain(value: Decimal) -> str:
 def numbers(column: pa.Array) -> pa.Array:
     """Decimals as text; null stays null."""
     coded = column.dictionary_encode()
-    words = pa.array([None if value is None else plain(value) for value in coded.dictionary.to_pylist()], TEXT)
-    return words.take(coded.indices)
+    return _words(coded.dictionary).take(coded.indices)
 
 
 def sides(prices: pa.Array, sizes: pa.Array) -> pa.Array:
-    """One text a row: ["86505.1","0.00024"],["86499.91","0.00034"]; empty where the side is."""
-    levels = joined('["', numbers(prices.flatten()), '","', numbers(sizes.flatten()), '"]')
-    return pc.binary_join(pa.ListArray.from_arrays(offsets(prices), levels), ",")
-
-
-def offsets(lists: pa.Array) -> pa.Array:
-    """Where each row's items begin in `flatten()`, also of a slice."""
-    starts = lists.offsets
-    return pc.subtract(starts, starts[0])
+    """Lists of prices and sizes as one text a row: ["86505.1","0.00024"],["86499.91","0.00034"]; "" if empty."""
+    price, size = prices.flatten().dictionary_encode(), sizes.flatten().dictionary_encode()
+    width = max(1, len(size.dictionary))
+    pair = pc.add(pc.multiply(price.indices.cast(pa.int64()), width), size.indices.cast(pa.int64()))
+    pair = pair.dictionary_encode()
+    price_at = pc.divide(pair.dictionary, width)
+    size_at = pc.subtract(pair.dictionary, pc.multiply(price_at, width))
+    levels = joined('["', _words(price.dictionary).take(price_at), '","', _words(size.dictionary).take(size_at), '"]')
+    starts = prices.offsets
+    lists = pa.ListArray.from_arrays(pc.subtract(starts, starts[0]), levels.take(pair.indices))
+    return pc.binary_join(lists, ",")
 
 
 def joined(*pieces: Any) -> pa.Array:
-    """Texts put together row by row; a piece is a column or one word for all rows."""
+    """Texts put together row by row; a piece is a column, or a word for all rows. Null where a column is."""
     return pc.binary_join_element_wise(*pieces, "")
 
 
@@ -48,12 +49,21 @@ def whole(column: pa.Array) -> pa.Array:
     return column.cast(TEXT)
 
 
-def optional(before: str, column: pa.Array, after: str) -> pa.Array:
-    """The column between two words, nothing at all where it is null."""
+def optional(before: str, column: pa.Array, after: Any) -> pa.Array:
+    """The column between two words; nothing at all where it is null."""
     return pc.coalesce(joined(before, column, after), pa.scalar("", TEXT))
 
 
-def texts(column: pa.Array) -> list[Any]:
+def filled(column: pa.Array, word: str) -> pa.Array:
+    """`word` where it is null."""
+    return pc.coalesce(column, pa.scalar(word, TEXT))
+
+
+def bytes_of(column: pa.Array) -> list[Any]:
     """As Python's bytes; None where it is null."""
     found: list[Any] = column.cast(pa.binary()).to_pylist()
     return found
+
+
+def _words(dictionary: pa.Array) -> pa.Array:
+    return pa.array([None if value is None else plain(value) for value in dictionary.to_pylist()], TEXT)

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pandas as pd
 
@@ -130,7 +130,7 @@ def chosen(bars: Bars, on_gap: OnGap, what: str) -> list[list[Bar]]:
     if not any(bars.runs):
         raise CoverageError(f"{what}: not one bar of this range is whole; see `recorder coverage`", bars.gaps)
     if on_gap == "split":
-        return [run for run in bars.runs if run]
+        return bars.runs
     if on_gap == "refuse" and bars.gaps:
         first = "; ".join(str(gap) for gap in bars.gaps[:5])
         more = f"; and {len(bars.gaps) - 5} more" if len(bars.gaps) > 5 else ""
@@ -267,11 +267,11 @@ def _of_venue(source: Source, relation: Relation, columns: str) -> Relation:
 
 def _in_runs(rows: list[Row], source: Source, interval: str, channel: str) -> Bars:
     """Cut at what is missing; at an open end of the range it is no gap that the first or last bar is not whole."""
-    first = next((n for n, row in enumerate(rows) if not _missing(row)), len(rows)) if source.start_ns is None else 0
-    rows = rows[first:]
-    if source.end_ns is None:
-        while rows and _missing(rows[-1]):
-            rows.pop()
+    there = [number for number, (_, (bar, _)) in enumerate(rows) if bar is not None]
+    if there:
+        first = there[0] if source.start_ns is None else 0
+        last = there[-1] if source.end_ns is None else len(rows) - 1
+        rows = rows[first : last + 1]
     length = width(source, interval) or timedelta(days=28)
     runs: list[list[Bar]] = []
     gaps = []
@@ -281,7 +281,8 @@ def _in_runs(rows: list[Row], source: Source, interval: str, channel: str) -> Ba
             low, high = to_ns(found[0][0]), to_ns(found[-1][0] + length)
             gaps.append(Gap(channel, source.clock.ours(low), source.clock.ours(high), f"{len(found)} bars missing"))
         else:
-            runs.append([bar for _, (bar, _) in found if bar is not None])
+            run = [bar for _, (bar, _) in found if bar is not None]
+            runs += [run] if run else []
     states = [state for _, state in rows]
     from_klines = sum(why == "kline" for bar, why in states if bar is not None)
     return Bars(runs, gaps, from_klines, sum(state == (None, "empty") for state in states))

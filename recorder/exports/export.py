@@ -46,7 +46,21 @@ def export(
         from recorder.exports.hftbacktest import export_hftbacktest
 
         return export_hftbacktest(source, place, on_gap=way, clock_offset=clock_offset, progress=progress)
-    raise NotImplementedError
+    if target == "nautilus":
+        from recorder.exports.nautilus import export_nautilus
+
+        return export_nautilus(source, place, interval, on_gap=way, clock_offset=clock_offset, progress=progress)
+    if target == "freqtrade":
+        from recorder.exports.freqtrade import export_freqtrade
+
+        return export_freqtrade(source, place, interval, on_gap=way, progress=progress)
+    if target == "bars":
+        from recorder.exports.bars import export_bars
+
+        return export_bars(source, place, interval, on_gap=way)
+    from recorder.exports.tardis import export_tardis
+
+    return export_tardis(source, place, on_gap=way, clock_offset=clock_offset, progress=progress)
 
 
 def _on_gap(text: str) -> OnGap:

@@ -56,9 +56,7 @@ def export_freqtrade(
             candles(run, multiplier).to_feather(partial, compression="lz4")
         report.files.append(ExportedFile(path, len(run), to_ns(run[0].open_time), to_ns(run[-1].open_time)))
     try:
-        found = plan(
-            source.lake, source.venue, source.symbol, ("trade",), source.clock, source.start_ns, source.end_ns
-        )
+        found = plan(source.lake, source.venue, source.symbol, ("trade",), source.clock, source.start_ns, source.end_ns)
     except CoverageError:
         report.notes.append("trades were never recorded: candles only")
         return report.write("pandas")

@@ -54,7 +54,7 @@ def export_hftbacktest(
         part = _Part(source, found, stretch, shift, dtype)
         path = numbered(out, number, on_gap == "split")
         if part.write(path, progress, report):
-            last_book = part.differ.book and (part.differ.book, source.scales) or last_book
+            last_book = (part.differ.book and (part.differ.book, source.scales)) or last_book
     if not report.files:
         raise ExportError(f"hftbacktest, {source.what}: no book in this range; see `recorder coverage`")
     if last_book is not None:
@@ -118,7 +118,7 @@ class _Part:
     def _ordered(self, progress: bool) -> Iterator[Events]:
         order = EventOrder()
         windows = self._source.windows(self._bounds, "depth", "trade")
-        carried = self._carried()
+        carried = self._source.carried(self._plan, self._shift) if self._first else []
         for low, high in steps(windows, f"hftbacktest {self._source.symbol}", progress):
             events = order.push(self._window(low, high, carried), high)
             carried = []
@@ -148,19 +148,9 @@ class _Part:
             self._books_from = int(changes.exchange_ns[0])
         return changes_as_events(changes, self._source.scales, self._shift, self._dtype)
 
-    def _carried(self) -> list[pa.RecordBatch]:
-        """The book in force at the start, as if it came at the start."""
-        batch = self._source.book_before(self._plan) if self._first else None
-        if batch is None or self._source.start_ns is None:
-            return []
-        start = self._source.start_ns
-        local = max(start - self._shift, self._source.clock.ours(start), batch.column("receive_ns")[0].as_py())
-        batch = batch.set_column(0, "exchange_ns", pa.array([start], pa.int64()))
-        return [batch.set_column(1, "receive_ns", pa.array([local], pa.int64()))]
-
 
 def trades_as_events(trades: Trades, scales: Scales, shift: int, dtype: np.dtype[Any]) -> Events:
-    kind = TRADE | np.where(trades.bought, BUY, SELL).astype(np.uint64)
+    kind = np.where(trades.bought, TRADE | BUY, TRADE | SELL).astype(np.uint64)
     price, size = scales.price.floats(trades.price), scales.size.floats(trades.size)
     return _events(kind, trades.exchange_ns, trades.receive_ns + shift, price, size, dtype)
 

@@ -34,14 +34,18 @@ class NpzWriter:
 
     def close(self) -> None:
         self._file.close()
-        header = {"descr": npy.dtype_to_descr(self._dtype), "fortran_order": False, "shape": (self.rows,)}
+        header = {
+            "descr": npy.dtype_to_descr(self._dtype),  # type: ignore[no-untyped-call]
+            "fortran_order": False,
+            "shape": (self.rows,),
+        }
         with (
             whole(self.path) as partial,
             zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=LEVEL) as archive,
             archive.open("data.npy", "w", force_zip64=True) as member,
             self._waiting.open("rb") as rows,
         ):
-            npy.write_array_header_1_0(member, header)
+            npy.write_array_header_1_0(member, header)  # type: ignore[no-untyped-call]
             while block := rows.read(BLOCK_BYTES):
                 member.write(block)
         self._waiting.unlink()

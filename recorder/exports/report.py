@@ -25,9 +25,7 @@ def report_on(
     report.clock = clock_as_json(source.clock, shift)
     report.latency = asdict(latency)
     report.instrument = {
-        name: str(value) if value is not None else None
-        for name, value in source.instrument().items()
-        if name != "raw"
+        name: str(value) if value is not None else None for name, value in source.instrument().items() if name != "raw"
     }
     report.notes = notes(source.clock, shift)
     if report.instrument.get("contract_multiplier") not in (None, "None"):

@@ -153,6 +153,15 @@ class Source:
             return None
         return table.to_batches()[0]
 
+    def carried(self, plan: Plan, shift: int) -> list[pa.RecordBatch]:
+        """That book as if it came at the start of the range, also after `shift` has been added; empty if none."""
+        batch = self.book_before(plan)
+        if batch is None or self.start_ns is None:
+            return []
+        arrived = max(self.start_ns - shift, self.clock.ours(self.start_ns), batch.column("receive_ns")[0].as_py())
+        batch = batch.set_column(0, "exchange_ns", pa.array([self.start_ns], pa.int64()))
+        return [batch.set_column(1, "receive_ns", pa.array([arrived], pa.int64()))]
+
     def instrument(self) -> dict[str, Any]:
         """The newest row before the end of the range, else the oldest; empty if there is none."""
         before = f"exchange_time < {moment(self.end_ns)}" if self.end_ns is not None else "true"

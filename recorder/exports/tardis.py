@@ -7,7 +7,6 @@ The day is that of the exchange time. The first book of each file, and the first
 """
 
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +53,7 @@ def export_tardis(
     channels = [channel for channel in ("depth", "trade", "bbo") if _recorded(source, channel)]
     if not channels:
         raise CoverageError(f"tardis, {source.what}: no depth, trade or bbo was recorded; see [record] streams")
-    found = plan(
-        source.lake, source.venue, source.symbol, channels, source.clock, source.start_ns, source.end_ns
-    )
+    found = plan(source.lake, source.venue, source.symbol, channels, source.clock, source.start_ns, source.end_ns)
     stretches = judge(found, on_gap, source.clock, f"tardis, {source.what}")
     source.begin(found)
     latency = source.latency(*channels)
@@ -97,7 +94,7 @@ class _File:
         self._day = (day, day + DAY_NS)
         self._shift = shift
 
-    def incremental_book_L2(self) -> Batches:  # noqa: N802 the name of the data
+    def incremental_book_L2(self) -> Batches:
         differ = Differ(self._scales, self._plan.resets("depth"))
         for books in self._source.books(self._bounds, *self._day):
             changes = differ.feed(books)
@@ -236,6 +233,3 @@ def _recorded(source: Source, channel: str) -> bool:
     except CoverageError:
         return False
     return True
-
-
-__all__ = ["export_tardis", "timedelta"]

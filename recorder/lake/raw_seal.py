@@ -31,6 +31,7 @@ from recorder.lake.views import lake_sql
 MARK = "from-raw"  # in the journal's folder while the work is under way
 BATCH_BYTES = 6 << 20
 MISSING = "no raw data"
+NO_GRACE = -3600.0  # seconds: nobody reads the lake yet, so that inputs go as soon as they are merged
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,8 +197,7 @@ class _Work:
     def seal(self, hour: int) -> None:
         """Close and merge what ended before `hour` (since 1970) began."""
         close_past(self.root, self.rec, hour)
-        now = max(self.now_ns, time.time_ns()) + 1
-        done = seal(self.root, self.rec, gc_grace_seconds=0, now_ns=now)  # nobody reads it yet
+        done = seal(self.root, self.rec, gc_grace_seconds=NO_GRACE)
         whole = self.report.sealed
         whole.merged += done.merged
         whole.rows += done.rows

@@ -14,7 +14,9 @@ from typing import Any
 
 from recorder.journal.reader import closed_segments, segments
 from recorder.lake.names import PartName
+from recorder.lake.raw import raw_files
 from recorder.lake.reader import Lake, open_lake
+from recorder.lake.retention import read_removed
 from recorder.lake.schema import tables
 
 CHANNELS = ("trade", "depth", "kline", "bbo", "ticker", "depth_delta", "index_price", "mark_price")
@@ -36,7 +38,9 @@ def status(root: Path, rec: str, now_ns: int | None = None) -> Document:
         **running(root, rec),
         "streams": streams(lake, now),
         "writer": writer(root, rec, now),
-        "disk": disk(lake, now),
+        "disk": {**disk(lake, now), **reserve(lake)},
+        "raw": raw(root, now),
+        "retention": retention(root),
         "clock": clock(lake, now),
         "last_event": last_event(lake, now),
     }
@@ -137,10 +141,11 @@ def disk(lake: Lake, now: int) -> Document:
     sizes = {table: sum(size for _, size in files(lake.path, table)) for table in tables()}
     kept = (stat(path) for path in (lake.path / "journal").rglob("*.jrn"))
     journal = sum(found.st_size for found in kept if found)
+    archive = sum(size for _, size in raw_sizes(lake.path))
     free = shutil.disk_usage(lake.path).free
     growth = bytes_per_day(lake, now)
     return {
-        "lake_bytes": sum(sizes.values()) + journal,
+        "lake_bytes": sum(sizes.values()) + journal + archive,
         "table_bytes": {table: size for table, size in sizes.items() if size},
         "journal_bytes": journal,
         "free_bytes": free,
@@ -150,7 +155,7 @@ def disk(lake: Lake, now: int) -> Document:
 
 
 def bytes_per_day(lake: Lake, now: int) -> int | None:
-    """Growth of the live files since the start of yesterday; None while too little time has passed."""
+    """Growth of live files and raw archives since the start of yesterday; None while too little time has passed."""
     yesterday = (now // 1_000_000_000 // DAY - 1) * DAY
     query = "SELECT (SELECT min(receive_ns) FROM session), (SELECT max(last_ns) FROM last_moment)"
     began, last = (at and at / 1e9 for at in lake.sql(query).fetchall()[0])
@@ -162,7 +167,56 @@ def bytes_per_day(lake: Lake, now: int) -> int | None:
         for file in lake.files(table):
             found, part = stat(Path(file)), PartName.parse(Path(file).name)
             grown += found.st_size if found and part and part.date >= first_date else 0
+    grown += sum(size for date, size in raw_sizes(lake.path) if date >= first_date)
     return int(grown / (last - max(began, yesterday)) * DAY)
+
+
+def reserve(lake: Lake) -> Document:
+    """What capture said last of its disk: 'ok', 'low' (less free than the reserve) or 'failing' (it cannot write)."""
+    said = {event: (at, detail) for event, at, detail in lake.sql(DISK_EVENTS).fetchall()}
+    for state, bad, good in (("failing", "error", "journal_writes_again"), ("low", "disk_low", "disk_well")):
+        if bad in said and all(said[bad] > said[other] for other in (good, "start") if other in said):
+            at, detail = said[bad]
+            return {"state": state, "state_since": iso(at), "state_detail": detail}
+    return {"state": "ok", "state_since": None, "state_detail": None}
+
+
+DISK_EVENTS = """
+    SELECT event, max(receive_ns), coalesce(arg_max(detail ->> 'detail', receive_ns), '')
+    FROM session
+    WHERE event IN ('disk_low', 'disk_well', 'journal_writes_again', 'start')
+       OR (event = 'error' AND detail ->> 'detail' LIKE 'journal: %')
+    GROUP BY event"""
+
+
+def raw(root: Path, now: int) -> Document:
+    """Raw archives: how much, and how far back they reach."""
+    dates: dict[str, int] = {}
+    for date, size in raw_sizes(root):
+        dates[date] = dates.get(date, 0) + size
+    first, last = min(dates, default=None), max(dates, default=None)
+    return {"bytes": sum(dates.values()), "first_date": first, "last_date": last}
+
+
+def raw_sizes(root: Path) -> Iterator[tuple[str, int]]:
+    """(date of arrival, bytes) of each raw archive."""
+    for _, _, path in raw_files(root):
+        found = stat(path)
+        if found:
+            yield path.parent.name.removeprefix("date="), found.st_size
+
+
+def retention(root: Path, shown: int = 5) -> Document:
+    """What retention removed so far, and the last of it, by run and rule."""
+    removed = read_removed(root)
+    runs: dict[tuple[int, str], Document] = {}
+    for done in removed:
+        run = runs.setdefault((done.removed_ns, done.rule), {"time": iso(done.removed_ns), "rule": done.rule})
+        run["files"] = run.get("files", 0) + 1
+        run["bytes"] = run.get("bytes", 0) + done.bytes
+        run["rows"] = run.get("rows", 0) + (done.rows or 0)
+    last = [runs[key] for key in sorted(runs, reverse=True)[:shown]]
+    return {"files": len(removed), "bytes": sum(done.bytes for done in removed), "last": last}
 
 
 def clock(lake: Lake, now: int) -> Document | None:

@@ -2,7 +2,7 @@
 
 It looks for closed segments, makes parts of them, and ends when asked to (SIGTERM) or when its parent is
 gone, once every closed segment has become parts. A segment that fails is kept, told of, and tried again:
-parts come in order, so those after it wait.
+parts come in order, so those after it wait. Once an hour it applies the retention settings.
 """
 
 import argparse
@@ -12,7 +12,8 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -21,6 +22,7 @@ import structlog
 from recorder.errors import BusyError, RecorderError
 from recorder.journal.lock import Lock
 from recorder.journal.reader import closed_segments
+from recorder.lake.keep import Keep, Schedule
 from recorder.lake.layout import check_format
 from recorder.lake.parts import PartMaker
 
@@ -30,6 +32,7 @@ POLL_SECONDS = 0.5
 LOCK_PATIENCE = 30.0  # seconds for a writer before us to finish
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds after a failure
 LAST_TRIES = 3  # of a segment that fails, once we were asked to stop
+MIB = 1 << 20
 SEGMENTS_AT_ONCE = 64  # then the marks and the wish to stop are looked at again
 
 
@@ -59,15 +62,16 @@ class Bell:
             os.read(self._reader, 4096)
 
 
-def write(root: Path, rec: str, bell: Bell, once: bool) -> int:
+def write(
+    journal: Path, make_maker: Callable[[], PartMaker], bell: Bell, once: bool, retention: Schedule | None = None
+) -> int:
     """Make parts until the bell rings and nothing closed is left; returns the exit status."""
-    journal = root / "journal" / rec
     maker: PartMaker | None = None
     pause, failures = FIRST_PAUSE, 0
     while True:
         ending = once or bell.is_rung()  # before the look, so that nothing closed in between is left
         try:
-            maker = maker or PartMaker(root, rec)
+            maker = maker or make_maker()
             paths = closed_segments(journal)
             if paths:
                 maker.make(paths[:SEGMENTS_AT_ONCE])
@@ -89,6 +93,8 @@ def write(root: Path, rec: str, bell: Bell, once: bool) -> int:
         if not paths:
             if ending:
                 return 0
+            if retention is not None:
+                retention.look(time.monotonic(), time.time_ns())
             bell.wait(POLL_SECONDS)
 
 
@@ -113,6 +119,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rec", required=True, help="whose journal")
     parser.add_argument("--parent", type=int, help="end when this process is no longer our parent")
     parser.add_argument("--once", action="store_true", help="end when nothing closed is left")
+    parser.add_argument("--keep-raw-days", type=float, default=0, metavar="N", help="archive segments, for N days")
+    parser.add_argument("--reserve-mb", type=int, default=0, metavar="N", help="archive nothing with less free space")
+    parser.add_argument("--keep", action="append", default=[], metavar="TABLE=DAYS", help="remove what is older")
     asked = parser.parse_args(argv)
     set_up_logs()
     bell = Bell(asked.parent)
@@ -122,8 +131,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     gc.freeze()  # what the imports made stays
     try:
         check_format(asked.data)
-        with take_lock(asked.data / "journal" / asked.rec / "WRITER.LOCK", bell):
-            return write(asked.data, asked.rec, bell, asked.once)
+        retention = Schedule(asked.data, asked.rec, Keep.parse(asked.keep, asked.keep_raw_days))
+        journal = asked.data / "journal" / asked.rec
+        make_maker = partial(PartMaker, asked.data, asked.rec, asked.keep_raw_days > 0, asked.reserve_mb * MIB)
+        with take_lock(journal / "WRITER.LOCK", bell):
+            return write(journal, make_maker, bell, asked.once, retention)
     except RecorderError as error:
         log.error("writer ends", error=str(error))
         return 2

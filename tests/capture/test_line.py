@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,6 +36,7 @@ class Script:
         self.events: list[Event] = []
         self.streams = Streams()
         self.state: CaptureState
+        self.line: Line
 
     def emit(self, events: Iterable[Event]) -> None:
         self.events += events
@@ -47,15 +49,17 @@ class Script:
 
 
 @asynccontextmanager
-async def talking(talk: Talk, folder: Path) -> AsyncIterator[Script]:
-    """A V2 line that wants bbo of BTCUSD, connected to `talk`."""
+async def talking(
+    talk: Talk, folder: Path, number: int = 2, topic: str = "bbo", channel: str = "bbo"
+) -> AsyncIterator[Script]:
+    """A line that wants one topic of BTCUSD, connected to `talk`."""
     script = Script(folder)
     async with raw_server(talk) as url:
         journal = Journal(folder, 1, lambda: b"{}")
         script.state = CaptureState("test", 0, journal)
         numbers = count(1)
-        line = Line(
-            2,
+        line = script.line = Line(
+            number,
             url,
             "MENA",
             journal,
@@ -65,8 +69,8 @@ async def talking(talk: Talk, folder: Path) -> AsyncIterator[Script]:
             next_conn=lambda: next(numbers),
             scale_of=lambda _: None,
         )
-        script.streams.want(2, "bbo", "bbo", "BTCUSD")
-        line.want([("bbo", "BTCUSD")])
+        script.streams.want(number, channel, topic, "BTCUSD")
+        line.want([(topic, "BTCUSD")])
         task = asyncio.create_task(line.run())
         try:
             async with asyncio.timeout(10):
@@ -184,3 +188,96 @@ async def test_a_server_that_is_not_there_is_tried_again_and_again(tmp_path: Pat
             await asyncio.sleep(0.01)
     assert "503" in script.named("error")[0]["detail"]
     assert script.named("lost") == script.named("connect") == []
+
+
+V1_BOOK = (
+    '{"symbol":"BTCUSD","topic":"diffMergedDepth","params":{"dumpScale":"2"},'
+    '"data":[{"t":1,"v":"1_2","b":[],"a":[],"o":%d}],"f":%s}'
+)
+
+
+def book(counter: int, first: bool = False) -> bytes:
+    return frame((V1_BOOK % (counter, "true" if first else "false")).encode())
+
+
+async def test_a_jump_of_the_delta_counter_is_a_gap_until_a_new_snapshot_and_is_asked_for_at_once(
+    tmp_path: Path,
+) -> None:
+    heard: list[dict[str, Any]] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await handshake(reader, writer)
+        while len(heard) < 4:
+            request = json.loads((await read_frame(reader))[1])
+            heard.append(request)
+            if request.get("event") == "sub":
+                # The first delta after a snapshot may have any counter, and one may come twice.
+                steps = (71, 72, 72, 73) if len(heard) > 2 else (5, 6, 7, 7, 9, 10)
+                writer.write(b"".join([book(3), book(0, first=True), *map(book, steps)]))
+        await reader.read()
+
+    async with talking(talk, tmp_path, number=1, topic="diffMergedDepth", channel="depth_delta") as script:
+        while not script.named("gap"):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert [request.get("event") for request in heard if "event" in request] == ["sub", "cancel", "sub"]
+    (jump,) = script.named("counter_jump")
+    assert jump["detail"] == "counter 7, then 9"
+    assert [event["reason"] for event in script.named("resubscribe")] == ["counter jump"]
+    (gap, *more) = script.named("gap")
+    assert more == []
+    assert (gap["channel"], gap["reason"]) == ("depth_delta", "counter jump")
+    assert gap["from_ns"] < gap["to_ns"]
+
+
+async def test_a_line_that_is_replaced_opens_the_new_connection_before_it_closes_the_old(tmp_path: Path) -> None:
+    open_now: list[int] = []
+    counts: list[int] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await handshake(reader, writer)
+        open_now.append(1)
+        counts.append(len(open_now))
+        writer.write(frame(ACK) + frame(PUSH))
+        while (await read_frame(reader))[0] != CLOSE:
+            pass
+        writer.write(frame(b"\x03\xe8", CLOSE))
+        await writer.drain()
+        open_now.pop()
+
+    async with talking(talk, tmp_path) as script:
+        while not script.named("live"):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        script.line.replace("a test")
+        while not script.named("disconnect"):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        assert script.state.lines[2].connected
+        assert script.state.lines[2].conn == 2
+    assert counts == [1, 2]
+    assert script.named("reconnect")[0]["reason"] == "a test"
+    assert script.named("disconnect")[0]["reason"] == "replaced"
+    assert script.named("gap") == []
+    assert [event["conn"] for event in script.named("live")] == [1, 2]
+
+
+async def test_a_connection_is_kept_when_the_one_that_shall_replace_it_brings_less(tmp_path: Path) -> None:
+    refusal = b'{"topic":"bbo","event":"sub","params":{"symbol":"BTCUSD"},"code":"-100011","msg":"Parameter error!"}'
+    served: list[int] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await handshake(reader, writer)
+        served.append(1)
+        writer.write(frame(ACK) + frame(PUSH) if len(served) == 1 else frame(refusal))
+        while (await read_frame(reader))[0] != CLOSE:
+            pass
+        writer.write(frame(b"\x03\xe8", CLOSE))
+
+    async with talking(talk, tmp_path) as script:
+        while not script.named("live"):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        script.line.replace("a test")
+        while not script.named("disconnect"):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        assert (script.state.lines[2].conn, script.state.lines[2].connected) == (1, True)
+    assert script.named("disconnect")[0]["conn"] == 2
+    assert "did not bring 1 streams" in script.named("error")[-1]["detail"]
+    assert script.named("gap") == []

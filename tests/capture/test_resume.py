@@ -1,9 +1,14 @@
 """What a run takes over from the one before: gaps that are open, and streams that were alive when it died."""
 
+import json
 from typing import Any
 
-from recorder.capture.resume import MARGIN_NS, resume
+import pytest
+
+from recorder.capture.resume import MARGIN_NS, learn_trades, resume, why_down
 from recorder.capture.streams import Event, Streams
+from recorder.capture.trades import Trades
+from recorder.journal.format import Kind, Line, Record
 from recorder.journal.recover import Cut, Damage, Recovery
 
 NOW = 10_000_000_000
@@ -80,3 +85,44 @@ def test_damage_becomes_a_gap_of_each_stream_and_is_told() -> None:
     gap = events[2]
     assert (gap["from_ns"], gap["to_ns"], gap["reason"]) == (1000, 2000, "journal damaged")
     assert (gap["seq_before"], gap["seq_after"]) == (19, 30)
+
+
+@pytest.mark.parametrize(
+    ("boot_then", "boot_now", "monotonic_now", "reason"),
+    [
+        ("a", "a", 1, "process down"),
+        ("a", "b", 10**12, "machine down"),
+        ("", "b", 10**12, "process down"),
+        ("", "", 1, "machine down"),  # the monotonic clock went back: it counts from the boot
+    ],
+)
+def test_whether_the_machine_was_down_is_told_by_its_boot(
+    boot_then: str, boot_now: str, monotonic_now: int, reason: str
+) -> None:
+    found = died(boot=boot_then)
+    found.last_monotonic_ns = 5_000
+    assert why_down(found, boot_now, monotonic_now) == reason
+
+
+def test_the_reason_is_that_of_what_was_live_and_an_open_gap_keeps_its_own() -> None:
+    streams = Streams()
+    resume(streams, died(live=[["depth", ["BTC"]]], open=[["bbo", "BTC", 1, "silent"]]), reason="machine down")
+    assert [gap.reason for gap in streams.open_gaps().values()] == ["silent", "machine down"]
+
+
+def record(kind: Kind, payload: bytes, receive_ns: int = 5) -> Record:
+    return Record(1, receive_ns, 1, 0, 1, kind, Line.WS_V1, payload)
+
+
+def test_the_trades_that_the_journal_holds_are_known_to_the_next_run() -> None:
+    trades = Trades()
+    head = {"event": "segment", "trades": [["BTC", [1, 2]]]}
+    v1 = {"symbol": "BTC", "topic": "trade", "data": [{"v": "3"}, {"v": "4"}], "f": False}
+    v2 = {"topic": "trade", "params": {"symbol": "ETH"}, "data": {"v": "9", "p": "1"}}
+    learn_trades(trades, record(Kind.EVENT, json.dumps(head, separators=(",", ":")).encode()))
+    learn_trades(trades, record(Kind.TEXT, json.dumps(v1).encode()))
+    learn_trades(trades, record(Kind.TEXT, json.dumps([v2]).encode()))
+    for other in (b"", b"[", b'{"event":"start"}', b'{"topic":"trade"', b'{"event":"segment"'):
+        for kind in (Kind.TEXT, Kind.BINARY, Kind.EVENT, Kind.REST):
+            learn_trades(trades, record(kind, other))
+    assert trades.head() == [["BTC", [1, 2, 3, 4]], ["ETH", [9]]]

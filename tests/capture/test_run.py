@@ -274,7 +274,9 @@ async def test_after_kill_9_everything_that_was_live_has_a_gap_from_the_last_sig
         await process.wait()
     last_ns = records(tmp_path)[-1].receive_ns
     async with recording(config) as run:
-        await run.until_event("gap", 5 * len(SYMBOLS))
+        await run.until_event("gap", 4 * len(SYMBOLS), healed=False)
+        await run.until_event("gap", len(SYMBOLS), healed=True)
     for gap in events(tmp_path, "gap"):
         assert gap["reason"] == "process down"
         assert gap["from_ns"] < last_ns < gap["to_ns"]
+    assert {gap["channel"] for gap in events(tmp_path, "gap", healed=True)} == {"trade"}

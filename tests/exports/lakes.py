@@ -20,7 +20,9 @@ from recorder.exchange.series import Series
 from recorder.exchange.source import MS, Source, Traded
 from tests.lake.helpers import Row, empty_lake, write
 
-CAPTURES = Path(os.environ.get("RECORDER_CAPTURES", Path(__file__).resolve().parents[3] / "shared/data/real/hftbacktest"))
+CAPTURES = Path(
+    os.environ.get("RECORDER_CAPTURES", Path(__file__).resolve().parents[3] / "shared/data/real/hftbacktest")
+)
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 START_NS = int(START.timestamp()) * 1_000_000_000
 TICK_NS = 100 * MS
@@ -60,6 +62,7 @@ def market_lake(
     rate: float = 3.0,
     our_clock_ns: int = 0,
     start: datetime = START,
+    tick: Decimal | None = None,
 ) -> Made:
     """A lake of one symbol. In `gaps` nothing was received; `our_clock_ns` is our clock minus the venue's."""
     start_ns = int(start.timestamp()) * SECOND_NS
@@ -70,10 +73,12 @@ def market_lake(
     made.books, made.trades = sample(
         market, symbol, start_ns, made.end_ns, lambda tick, is_trade: tick + delays[is_trade]() + our_clock_ns
     )
-    lost = [(start_ns + int(a * SECOND_NS) + our_clock_ns, start_ns + int(b * SECOND_NS) + our_clock_ns) for a, b in gaps]
+    lost = [
+        (start_ns + int(a * SECOND_NS) + our_clock_ns, start_ns + int(b * SECOND_NS) + our_clock_ns) for a, b in gaps
+    ]
     made.books = [row for row in made.books if not inside(row, lost)]
     made.trades = [row for row in made.trades if not inside(row, lost)]
-    finish(made, lost, our_clock_ns, market.series[symbol])
+    finish(made, lost, our_clock_ns, market.series[symbol], tick)
     return made
 
 
@@ -133,7 +138,9 @@ def book_row(series: Series, receive_ns: int) -> Row:
     return row
 
 
-def finish(made: Made, lost: Sequence[tuple[int, int]], our_clock_ns: int, series: Series) -> None:
+def finish(
+    made: Made, lost: Sequence[tuple[int, int]], our_clock_ns: int, series: Series, tick: Decimal | None = None
+) -> None:
     """Number all rows in order of arrival, add own events, and write the files."""
     root = empty_lake(made.path)
     begin, end = made.start_ns + our_clock_ns, made.end_ns + our_clock_ns
@@ -153,9 +160,11 @@ def finish(made: Made, lost: Sequence[tuple[int, int]], our_clock_ns: int, serie
         | {"server_ms": (at - our_clock_ns) // MS, "round_trip_ns": 8 * MS, "offset_ns": -our_clock_ns}
         for at in range(begin, end + 1, PONG_NS)
     ]
-    instrument = [instrument_row(series, begin, made.symbol)]
+    instrument = [instrument_row(series, begin, made.symbol) | ({"tick_size": tick} if tick else {})]
     tables = {"depth": made.books, "trade": made.trades, "session": session, "gap": gaps, "clock": clock}
-    every = [(row["receive_ns"], name, row) for name, rows in {**tables, "instrument": instrument}.items() for row in rows]
+    every = [
+        (row["receive_ns"], name, row) for name, rows in {**tables, "instrument": instrument}.items() for row in rows
+    ]
     every.sort(key=lambda one: one[0])
     for seq, (_, _, row) in enumerate(every, 1):
         row["seq"] = seq
@@ -181,10 +190,19 @@ def instrument_row(series: Series, receive_ns: int, symbol: str) -> Row:
         "tick_size": number(1, instrument.price_decimals),
         "lot_size": number(1, instrument.size_decimals),
         "min_notional": Decimal(1),
-        "contract_multiplier": number(instrument.multiplier, instrument.multiplier_scale) if instrument.contract else None,
+        "contract_multiplier": number(instrument.multiplier, instrument.multiplier_scale)
+        if instrument.contract
+        else None,
         "raw": "{}",
     }
 
 
 def inside(row: Row, lost: Iterable[tuple[int, int]]) -> bool:
     return any(a < row["receive_ns"] < b for a, b in lost)
+
+
+def own_event(seconds: float, event: str, symbol: str, channel: str, seq: int) -> Row:
+    """A session row of the recorder's own."""
+    at = START_NS + round(seconds * SECOND_NS)
+    own: Row = {"source": "", "conn": 0, "session": "s1", "detail": "{}"}
+    return own | {"receive_ns": at, "seq": seq, "event": event, "symbol": symbol, "channel": channel}

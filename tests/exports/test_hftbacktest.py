@@ -23,6 +23,7 @@ from recorder.exports.hftbacktest import BUY, DEPTH_CLEAR, EXCH, LOCAL, ORDER_LA
 TICK, LOT = 0.01, 0.00001
 TICK_EXACT = Decimal("0.01")
 MOMENTS = 1_000
+FEW = 150  # where the thousand have been asked before
 
 
 def read(path: Path) -> Any:
@@ -45,7 +46,7 @@ def books_seen(files: Sequence[Path], moments: Sequence[int], **asset: Any) -> l
     if "snapshot" in asset:
         made = made.initial_snapshot(str(asset["snapshot"]))
     backtest = hft.HashMapMarketDepthBacktest([made])
-    seen = []
+    seen: list[tuple[float, ...]] = []
     backtest.elapse(0)  # to the first event; before it there is no time
     for moment in moments:
         backtest.elapse(moment - backtest.current_timestamp)
@@ -58,7 +59,8 @@ def books_seen(files: Sequence[Path], moments: Sequence[int], **asset: Any) -> l
 def books_recorded(lake: Lake, made: Made, moments: Sequence[int], shift: int = 0) -> list[tuple[float, ...]]:
     """What `book_at` says of the newest book that had arrived at each local time."""
     arrived = sorted((row["receive_ns"] + shift, row["exchange_time"]) for row in made.books)
-    answers, seen = {}, []
+    answers: dict[Any, tuple[float, ...]] = {}
+    seen: list[tuple[float, ...]] = []
     times = np.array([local for local, _ in arrived])
     for moment in moments:
         exchange_time = arrived[int(np.searchsorted(times, moment, side="right")) - 1][1]
@@ -73,7 +75,7 @@ def books_recorded(lake: Lake, made: Made, moments: Sequence[int], shift: int = 
     return seen
 
 
-def chosen(made: Made, first: int, last: int, number: int = MOMENTS) -> list[int]:
+def chosen(made: Made, first: int, last: int, number: int) -> list[int]:
     chooser = random.Random(made.symbol)
     return sorted(chooser.randrange(first, last) for _ in range(number))
 
@@ -83,18 +85,16 @@ def test_a_strategy_sees_the_book_of_the_lake_at_a_thousand_random_times(whole_l
     events = read(out / "day.npz")
     validate_event_order(events)
     assert report.files[0].rows == len(events)
-    moments = chosen(whole_lake, whole_lake.books[0]["receive_ns"], whole_lake.end_ns)
+    moments = chosen(whole_lake, whole_lake.books[0]["receive_ns"], whole_lake.end_ns, MOMENTS)
     seen = books_seen([out / "day.npz"], moments)
     assert seen == books_recorded(open_lake(whole_lake.path), whole_lake, moments)
 
 
 def test_the_same_holds_for_a_real_market_once_the_clocks_are_joined(capture: Made, out: Path) -> None:
     shift = 1_270_000_000
-    export(
-        "hftbacktest", capture.path, capture.symbol, out=out / "eth.npz", clock_offset=shift, progress=False
-    )
+    export("hftbacktest", capture.path, capture.symbol, out=out / "eth.npz", clock_offset=shift, progress=False)
     validate_event_order(read(out / "eth.npz"))
-    moments = chosen(capture, capture.books[0]["receive_ns"] + shift, capture.end_ns)
+    moments = chosen(capture, capture.books[0]["receive_ns"] + shift, capture.end_ns, MOMENTS)
     seen = books_seen([out / "eth.npz"], moments, lot=1.0)
     assert seen == books_recorded(open_lake(capture.path), capture, moments, shift)
 
@@ -134,7 +134,7 @@ def test_it_begins_with_an_infinite_clear_and_so_does_what_follows_a_gap(broken_
     assert len(clears) == 2 * 3  # both sides, at the start and after each of two gaps
     happened = events[events["ev"] & EXCH != 0]
     assert (happened["ev"][:2] & 0xFF == DEPTH_CLEAR).all()
-    moments = chosen(broken_lake, broken_lake.books[0]["receive_ns"], broken_lake.end_ns)
+    moments = chosen(broken_lake, broken_lake.books[0]["receive_ns"], broken_lake.end_ns, FEW)
     seen = books_seen([out / "day.npz"], moments)
     assert seen == books_recorded(open_lake(broken_lake.path), broken_lake, moments)
 
@@ -195,7 +195,7 @@ def test_a_range_begins_with_the_book_in_force_and_days_chain(whole_lake: Made, 
     lake, symbol, cut = whole_lake.path, whole_lake.symbol, whole_lake.at(60.05)
     export("hftbacktest", lake, symbol, end=cut, out=out / "one.npz", progress=False)
     export("hftbacktest", lake, symbol, start=cut, out=out / "two.npz", progress=False)
-    moments = chosen(whole_lake, whole_lake.books[0]["receive_ns"], whole_lake.end_ns)
+    moments = chosen(whole_lake, whole_lake.books[0]["receive_ns"], whole_lake.end_ns, FEW)
     recorded = books_recorded(open_lake(lake), whole_lake, moments)
     assert books_seen([out / "one.npz", out / "two.npz"], moments) == recorded
     later = [moment for moment in moments if moment > whole_lake.start_ns + 60.2 * SECOND_NS]

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from recorder.lake import status as module
-from recorder.lake.status import holder, status
+from recorder.lake.retention import retain
+from recorder.lake.status import holder, iso, status
 from tests.lake.helpers import REC, bbo, candle, clock, empty_lake, event, gap, ns, trade, write
 
 
@@ -117,3 +118,45 @@ def test_the_latest_clock_sample_and_event_are_told(root: Path) -> None:
         "age_seconds": 20.0,
     }
     assert (found["last_event"]["event"], found["last_event"]["detail"]) == ("error", '{"code": 7}')
+
+
+def test_the_state_of_the_disk_is_what_capture_said_last(root: Path) -> None:
+    def state(now: float) -> tuple[str, str | None]:
+        disk = status(root, REC, ns(now))["disk"]
+        return disk["state"], disk["state_detail"]
+
+    write(root, "session", [event(1, 0, "start"), event(2, 1, "error", detail={"detail": "exchangeInfo: no"})])
+    assert state(1) == ("ok", None)
+    write(root, "session", [event(3, 2, "disk_low", detail={"detail": "9 MiB free", "free_bytes": 9})])
+    assert state(2) == ("low", "9 MiB free")
+    write(root, "session", [event(4, 3, "error", detail={"detail": "journal: No space left on device"})])
+    assert state(3) == ("failing", "journal: No space left on device")
+    write(root, "session", [event(5, 4, "journal_writes_again")])
+    assert state(4) == ("low", "9 MiB free")
+    write(root, "session", [event(6, 5, "disk_well")])
+    assert state(5) == ("ok", None)
+    write(root, "session", [event(7, 6, "disk_low"), event(8, 7, "start")])
+    assert state(7) == ("ok", None)  # a new process says it again if it still is
+
+
+def test_raw_archives_are_told_and_count_in_the_forecast(root: Path) -> None:
+    write(root, "session", [event(1, 0, "start"), event(2, 864, "note")])
+    for date, size in (("2026-02-20", 1000), ("2026-03-01", 500)):
+        folder = root / "raw" / REC / f"date={date}"
+        folder.mkdir(parents=True)
+        (folder / f"{size:020d}~{size + 9:020d}.jrn.zst").write_bytes(b"x" * size)
+    found = status(root, REC, ns(900))
+    hot = sum(p.stat().st_size for p in root.glob("hot/session/*/*"))
+    assert found["raw"] == {"bytes": 1500, "first_date": "2026-02-20", "last_date": "2026-03-01"}
+    assert found["disk"]["lake_bytes"] == hot + 1500
+    assert found["disk"]["bytes_per_day"] == pytest.approx((hot + 500) * 100, abs=1)
+
+
+def test_what_retention_removed_is_told(root: Path) -> None:
+    assert status(root, REC)["retention"] == {"files": 0, "bytes": 0, "last": []}
+    path = write(root, "trade", [trade(1, 0, "1"), trade(2, 1, "1")], level="d", place="sealed")
+    size = path.stat().st_size
+    retain(root, {"trade": 1}, now_ns=ns(10 * 86_400))
+    found = status(root, REC)["retention"]
+    run = {"time": iso(ns(10 * 86_400)), "rule": "keep trade 1 days", "files": 1, "bytes": size, "rows": 2}
+    assert found == {"files": 1, "bytes": size, "last": [run]}

@@ -15,6 +15,7 @@ from recorder.journal.reader import closed_segments, segments
 from recorder.lake import parts, writer
 from recorder.lake.names import table_files
 from recorder.lake.parquet import write_file
+from recorder.lake.raw import raw_files, read_raw
 from recorder.lake.schema import tables
 from tests.frames.arrivals import write_segment
 from tests.lake.journals import REC, contents, expected, new_lake, story, write_story
@@ -131,10 +132,10 @@ def test_a_directory_that_is_no_lake_is_wrong_use(tmp_path: Path) -> None:
     assert run_here(tmp_path) == 2
 
 
-def run_here(root: Path) -> int:
+def run_here(root: Path, *more: str) -> int:
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        return writer.main(["--data", str(root), "--rec", REC, "--once"])
+        return writer.main(["--data", str(root), "--rec", REC, "--once", *more])
     finally:
         signal.set_wakeup_fd(-1)
         for number, handler in handlers.items():
@@ -172,3 +173,20 @@ def test_a_segment_that_always_fails_is_kept_and_told(tmp_path: Path, monkeypatc
     monkeypatch.setattr(writer, "FIRST_PAUSE", 0.0)
     assert run_here(root) == 1
     assert segments(folder) == paths
+
+
+@pytest.mark.usefixtures("quiet")
+def test_keep_raw_days_archives_what_becomes_parts(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    folder = new_lake(root)
+    paths = write_story(folder)
+    before = [path.read_bytes() for path in paths[:-1]]
+    assert run_here(root, "--keep-raw-days", "7", "--keep", "depth=30") == 0
+    assert [read_raw(path).buffer for _, _, path in raw_files(root)] == before
+    assert contents(root) == expected(tmp_path / "whole")
+
+
+@pytest.mark.usefixtures("quiet")
+def test_a_wrong_table_to_keep_is_wrong_use(tmp_path: Path) -> None:
+    new_lake(tmp_path)
+    assert run_here(tmp_path, "--keep", "trades=30") == 2

@@ -5,7 +5,18 @@ import gzip
 import orjson
 import pytest
 
-from recorder.venues.hashkey.peek import Ack, Ping, Pong, Push, Refusal, Unknown, peek, peek_binary
+from recorder.venues.hashkey.peek import (
+    Ack,
+    Ping,
+    Pong,
+    Push,
+    Refusal,
+    Unknown,
+    counter_of,
+    peek,
+    peek_binary,
+    trade_ids,
+)
 
 DEPTH_V1 = (
     b'{"symbol":"ETHUSD","symbolName":"ETHUSD","topic":"depth","params":{"realtimeInterval":"24h","binary":"false"},'
@@ -95,3 +106,51 @@ def test_what_makes_no_sense_is_unknown_and_never_an_error(frame: bytes) -> None
 @pytest.mark.parametrize("frame", [b"\x1f\x8b", b"\x1f\x8b\x08\x00zzzz", gzip.compress(KLINE_V1)[:-9]])
 def test_a_damaged_binary_frame_is_unknown(frame: bytes) -> None:
     assert isinstance(peek_binary(frame)[0], Unknown)
+
+
+TRADE_V1 = (
+    b'{"symbol":"BTCUSDT","symbolName":"BTCUSDT","topic":"trade","params":{"realtimeInterval":"24h","binary":"false"},'
+    b'"data":[{"v":"4620696243481038848","t":1764598927887,"p":"86101.4","q":"0.00314","m":false},'
+    b'{"v":4620696243481038849,"t":1764598927887}],"f":true,"sendTime":1764598928016,"shared":false,"site":"mena"}'
+)
+TRADE_V2 = (
+    b'{"site":"mena","topic":"trade","params":{"symbol":"ETHUSDT"},"data":'
+    b'{"v":"4645465192627367936","t":1766728952350,"p":"2974.53","q":"0.0089","m":false}}'
+)
+
+
+def test_the_ids_of_trades_come_from_both_apis_from_lists_and_from_gzip() -> None:
+    v1 = ("BTCUSDT", True, [4620696243481038848, 4620696243481038849])
+    v2 = ("ETHUSDT", False, [4645465192627367936])
+    assert trade_ids(TRADE_V1) == [v1]
+    assert trade_ids(TRADE_V2) == [v2]
+    assert trade_ids(gzip.compress(b"[%b,%b]" % (TRADE_V1, TRADE_V2))) == [v1, v2]
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"7",
+        gzip.compress(b"{")[:9],
+        b'{"topic":"depth","data":[]}',
+        b'{"code":"-1","topic":"trade"}',
+    ],
+)
+def test_what_is_no_trade_has_no_ids(payload: bytes) -> None:
+    assert trade_ids(payload) == []
+    assert counter_of(payload) is None
+
+
+def test_rows_without_a_usable_id_are_left_out() -> None:
+    payload = b'{"topic":"trade","symbol":"X","f":false,"data":[{"v":"1"},{"v":"x"},{"v":null},{},3,{"v":2.5}]}'
+    assert trade_ids(payload) == [("X", False, [1])]
+
+
+def test_the_counter_of_a_delta_is_read_from_its_end_or_else_from_the_whole() -> None:
+    assert counter_of(DEPTH_V1 % b"false") == 0
+    assert counter_of(b'{"topic":"diffMergedDepth","data":[{"o":387704,"t":1}],"f":false}') == 387704
+    assert counter_of(gzip.compress(b'{"topic":"diffMergedDepth","data":[{"v":"1_2","o":12}]}')) == 12
+    assert counter_of(b'{"topic":"diffMergedDepth","data":[{"v":"1_2"}]}') is None
