@@ -6,7 +6,6 @@ say what is wrong with the wish; listen; wait for clients; play; go on answering
 
 import asyncio
 import contextlib
-import gc
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -102,7 +101,6 @@ def replay(options: ReplayOptions) -> int:
     """
     check_speed(options.speed)
     tape = Tape(options)
-    gc.freeze()  # what the imports made stays
     return asyncio.run(_replay(options, tape))
 
 

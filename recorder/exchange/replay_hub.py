@@ -262,6 +262,8 @@ class ReplayHub(Hub):
         for symbol, series in self.played.items():
             for api in apis:
                 series.forget(api, lost_trades=symbol in lost)
+        if "v1" in apis:
+            self._v1.forget_prices()
         self._ledger.event(0, "gap", apis=sorted(apis), phase="begin", time_ns=now)
 
     async def _come_back(self, moment: int, apis: list[str]) -> None:

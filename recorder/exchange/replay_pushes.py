@@ -39,6 +39,7 @@ class ReplayV1(V1Pushes):
         self._played = played
         self._time = time
         self._changed: dict[str, None] = {}  # symbols with a book since the last tick
+        self._current: set[Key] = set()  # mark prices and indices that were told since the last gap of V1
         self.has_news = False  # whether the next tick has something to say
 
     def told(self, entry: Entry, topic: str, data: bytes, variant: str = "", first: bool = False) -> None:
@@ -81,10 +82,12 @@ class ReplayV1(V1Pushes):
 
     def mark(self, entry: Entry, mark: Mark) -> None:
         self.marks[mark.symbol] = mark
+        self._current.add(Key("markPrice", mark.symbol))
         self.told(entry, "markPrice", rows.mark_v1(mark))
 
     def index(self, entry: Entry, index: Index) -> None:
         self.indices[index.name] = index
+        self._current.add(Key("index", index.name))
         self.told(entry, "index", b"[%b]" % rows.index_v1(index))
 
     # -- the cadence
@@ -132,6 +135,10 @@ class ReplayV1(V1Pushes):
                 if row is not None:
                     self._push(key, b"[%b]" % row)
 
+    def forget_prices(self) -> None:
+        """A gap of V1: mark prices and indices may have changed."""
+        self._current.clear()
+
     def forget_news(self) -> None:
         """What is known is no news: it happened before the replay began."""
         self._batches.clear()
@@ -142,8 +149,7 @@ class ReplayV1(V1Pushes):
 
     def _first(self, key: Key, new: bool, limit: int) -> bytes:
         if key.topic in ("index", "markPrice"):
-            known = self.indices.get(key.symbol) if key.topic == "index" else self.marks.get(key.symbol)
-            return super()._first(key, new, limit) if known is not None and known.time else b""
+            return super()._first(key, new, limit) if key in self._current else b""
         series = self._played[key.symbol]
         if key.topic == "trade":
             return b",".join(series.history(FIRST_TRADES))

@@ -9,7 +9,7 @@ takes by default and backtrader finds in any case. A .json holds ccxt's lists in
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -19,7 +19,7 @@ from typing import Literal
 
 import pandas as pd
 
-from recorder.exports.coverage import Gap, OnGap, Plan, moment, plan
+from recorder.exports.coverage import Gap, OnGap, Plan, Stretch, moment, plan
 from recorder.exports.errors import CoverageError, ExportError
 from recorder.exports.exact import to_float
 from recorder.exports.files import ExportedFile, ExportReport, numbered, whole
@@ -142,8 +142,22 @@ def chosen(bars: Bars, on_gap: OnGap, what: str) -> list[list[Bar]]:
     return [[bar for run in bars.runs for bar in run]]
 
 
+def inside(source: Source, bars: Sequence[Bar], interval: str, stretch: Stretch) -> Iterator[tuple[Bar, int]]:
+    """The bars that lie wholly in a clean stretch, with their close in ns of the venue's clock."""
+    length = width(source, interval)
+    for number, bar in enumerate(bars):
+        if length is not None:
+            close_ns = to_ns(bar.open_time + length)
+        elif number + 1 < len(bars):
+            close_ns = to_ns(bars[number + 1].open_time)
+        else:
+            return  # the last month: when it closes nobody says
+        if stretch.from_ns <= source.clock.ours(to_ns(bar.open_time)) and source.clock.ours(close_ns) <= stretch.to_ns:
+            yield bar, close_ns
+
+
 def bars_report(target: str, source: Source, bars: Bars, out: Path, on_gap: OnGap, interval: str) -> ExportReport:
-    low = source.start_ns or 0
+    low = source.start_ns if source.start_ns is not None else to_ns(bars.runs[0][0].open_time)
     empty = Plan([], bars.gaps, None, source.clock.ours(low), source.clock.ours(source.end_ns or low))
     report = report_on(target, source, empty, out, on_gap, Latency(0, None, None, None), 0)
     report.range = {name: report.range[name] for name in ("from", "to")} | {"interval": interval}
@@ -269,9 +283,10 @@ def _in_runs(rows: list[Row], source: Source, interval: str, channel: str) -> Ba
     """Cut at what is missing; at an open end of the range it is no gap that the first or last bar is not whole."""
     there = [number for number, (_, (bar, _)) in enumerate(rows) if bar is not None]
     if there:
-        first = there[0] if source.start_ns is None else 0
-        last = there[-1] if source.end_ns is None else len(rows) - 1
-        rows = rows[first : last + 1]
+        if source.end_ns is None and any(map(_missing, rows[there[-1] :])):
+            rows = rows[: there[-1] + 1]
+        if source.start_ns is None and any(map(_missing, rows[: there[0]])):
+            rows = rows[there[0] :]
     length = width(source, interval) or timedelta(days=28)
     runs: list[list[Bar]] = []
     gaps = []

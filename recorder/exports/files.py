@@ -86,14 +86,13 @@ def beside(out: Path, suffix: str) -> Path:
 
 
 def numbered(out: Path, number: int, split: bool) -> Path:
-    """The file of the n-th clean stretch: `day-001.npz`; a folder gets `day/001`. Without split `out` itself."""
-    if not split:
-        return out
-    return out.with_name(f"{out.stem}-{number:03d}{out.suffix}") if out.suffix else out / f"{number:03d}"
+    """The file of the n-th clean stretch: `day-001.npz`. Without split `out` itself."""
+    return out.with_name(f"{out.stem}-{number:03d}{out.suffix}") if split else out
 
 
-def sidecar_of(out: Path) -> Path:
-    return out.with_name(out.name + ".json")
+def numbered_folder(out: Path, number: int, split: bool) -> Path:
+    """The folder of the n-th clean stretch: `out/001`. Without split `out` itself."""
+    return out / f"{number:03d}" if split else out
 
 
 def need(module: str) -> Any:

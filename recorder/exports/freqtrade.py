@@ -7,6 +7,7 @@
 freqtrade counts. It fills minutes without trades itself.
 """
 
+import json
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from recorder.exports.bars import Bar, bars_report, chosen, read_bars
+from recorder.exports.bars import Bar, bars_report, chosen, inside, read_bars
 from recorder.exports.coverage import OnGap, Stretch, judge, plan
-from recorder.exports.errors import CoverageError
+from recorder.exports.errors import CoverageError, ExportError
 from recorder.exports.exact import Places
-from recorder.exports.files import ExportedFile, ExportReport, numbered, whole
+from recorder.exports.files import ExportedFile, ExportReport, numbered_folder, whole
 from recorder.exports.progress import steps
 from recorder.exports.source import Source, Trades
 from recorder.exports.times import to_ns
@@ -47,30 +48,37 @@ def export_freqtrade(
     runs = chosen(bars, on_gap, what)
     report = bars_report("freqtrade", source, bars, out, on_gap, interval)
     instrument = source.instrument()
+    if not instrument:
+        raise ExportError(f"{source.what}: exchangeInfo was never recorded for it, so its pair has no name")
     multiplier = instrument.get("contract_multiplier") or Decimal(1)
     stem = pair_stem(instrument)
-    for number, run in enumerate(runs, 1):
-        folder = numbered(out, number, on_gap == "split")
-        path = folder / f"{stem}-{TIMEFRAME_FILES.get(interval, interval)}{_kind(instrument)}.feather"
-        with whole(path) as partial:
-            candles(run, multiplier).to_feather(partial, compression="lz4")
-        report.files.append(ExportedFile(path, len(run), to_ns(run[0].open_time), to_ns(run[-1].open_time)))
+    candle_name = f"{stem}-{TIMEFRAME_FILES.get(interval, interval)}{_kind(instrument)}.feather"
     try:
         found = plan(source.lake, source.venue, source.symbol, ("trade",), source.clock, source.start_ns, source.end_ns)
     except CoverageError:
         report.notes.append("trades were never recorded: candles only")
+        for number, run in enumerate(runs, 1):
+            _write_candles(numbered_folder(out, number, on_gap == "split") / candle_name, run, multiplier, report)
         return report.write("pandas")
     source.begin(found)
+    every = [bar for run in runs for bar in run]
     for number, stretch in enumerate(judge(found, on_gap, source.clock, what), 1):
-        path = numbered(out, number, on_gap == "split") / f"{stem}-trades.feather"
-        _write_trades(source, source.bounds(found, stretch), path, multiplier, report, progress)
+        folder = numbered_folder(out, number, on_gap == "split")
+        run = [bar for bar, _ in inside(source, every, interval, stretch)] if on_gap == "split" else every
+        _write_candles(folder / candle_name, run, multiplier, report)
+        _write_trades(
+            source, source.bounds(found, stretch), folder / f"{stem}-trades.feather", multiplier, report, progress
+        )
     return report.write("pandas")
 
 
 def pair_stem(instrument: dict[str, Any]) -> str:
-    """BASE_QUOTE; a contract is settled in its quote currency and lives in a folder of its own."""
+    """BASE_QUOTE; contracts have their settlement currency too, and a folder of their own."""
     pair = f"{instrument['base']}_{instrument['quote']}"
-    return f"futures/{pair}_{instrument['quote']}" if instrument["kind"] == "perpetual" else pair
+    if instrument["kind"] != "perpetual":
+        return pair
+    settled_in = json.loads(instrument["raw"] or "{}").get("marginToken") or instrument["quote"]
+    return f"futures/{pair}_{settled_in}"
 
 
 def candles(bars: list[Bar], multiplier: Decimal) -> pd.DataFrame:
@@ -83,6 +91,13 @@ def candles(bars: list[Bar], multiplier: Decimal) -> pd.DataFrame:
 
 def _kind(instrument: dict[str, Any]) -> str:
     return "-futures" if instrument["kind"] == "perpetual" else ""
+
+
+def _write_candles(path: Path, bars: list[Bar], multiplier: Decimal, report: ExportReport) -> None:
+    if bars:
+        with whole(path) as partial:
+            candles(bars, multiplier).to_feather(partial, compression="lz4")
+        report.files.append(ExportedFile(path, len(bars), to_ns(bars[0].open_time), to_ns(bars[-1].open_time)))
 
 
 def _write_trades(

@@ -9,17 +9,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from recorder.exports.bars import Bar, read_bars, width
+from recorder.exports.bars import Bar, inside, read_bars
 from recorder.exports.changes import Differ
 from recorder.exports.coverage import NEVER, OnGap, Plan, Stretch, judge, plan
 from recorder.exports.errors import CoverageError, ExportError
-from recorder.exports.files import ExportedFile, ExportReport, need, numbered
+from recorder.exports.files import ExportedFile, ExportReport, need, numbered_folder
 from recorder.exports.nautilus_objects import Maker, first_scales, instrument_id, make_instrument
 from recorder.exports.offset import ClockOffset, applied_offset
 from recorder.exports.progress import steps
 from recorder.exports.report import report_on
 from recorder.exports.source import Scales, Source
-from recorder.exports.times import to_ns
 
 QUOTE = "epoch_ns(exchange_time) AS exchange_ns, receive_ns, bid_price, ask_price, bid_size, ask_size"
 
@@ -48,7 +47,7 @@ def export_nautilus(
     source.scales = first_scales(told)
     bars = [bar for run in read_bars(source, interval).runs for bar in run]
     for number, stretch in enumerate(stretches, 1):
-        path = numbered(out, number, on_gap == "split")
+        path = numbered_folder(out, number, on_gap == "split")
         counts, first_ns, last_ns = _write(source, found, stretch, shift, path, bars, interval, told, progress)
         for kind, rows in counts.items():
             report.counts[kind] = report.counts.get(kind, 0) + rows
@@ -146,19 +145,9 @@ class _Part:
             yield "QuoteTick", made
 
     def _bars(self, bars: list[Bar], interval: str) -> Iterator[tuple[Bar, int, int]]:
-        """Those that lie inside the stretch, with their close, and when our clock showed it."""
-        clock, length = self._source.clock, width(self._source, interval)
-        for number, bar in enumerate(bars):
-            open_ns = to_ns(bar.open_time)
-            if length is not None:
-                close_ns = to_ns(bar.open_time + length)
-            elif number + 1 < len(bars):
-                close_ns = to_ns(bars[number + 1].open_time)
-            else:
-                continue  # the last month: it closes after the range
-            inside = self._stretch.from_ns <= clock.ours(open_ns) and clock.ours(close_ns) <= self._stretch.to_ns
-            if inside:
-                yield bar, close_ns, max(close_ns, clock.ours(close_ns) + self._shift)
+        """Bar, close, and what our clock (shifted) showed then: a bar is known at its close, not before."""
+        for bar, close_ns in inside(self._source, bars, interval, self._stretch):
+            yield bar, close_ns, max(close_ns, self._source.clock.ours(close_ns) + self._shift)
 
     def _write_before(self, until_ns: int, kind: str, rows: list[Any]) -> list[Any]:
         """Write what had arrived before `until_ns`; gives back the rest."""

@@ -4,17 +4,19 @@ from dataclasses import asdict
 from pathlib import Path
 
 from recorder.exports.coverage import Clock, Gap, OnGap, Plan
-from recorder.exports.files import ExportReport, sidecar_of
+from recorder.exports.files import ExportReport
 from recorder.exports.offset import notes
 from recorder.exports.source import Latency, Source
-from recorder.exports.times import text
+from recorder.exports.times import text, to_datetime
+
+FOLDERS = ("nautilus", "freqtrade", "tardis")  # what these targets write is a folder
 
 
 def report_on(
     target: str, source: Source, found: Plan, out: Path, on_gap: OnGap, latency: Latency, shift: int
 ) -> ExportReport:
     """A report without files yet."""
-    report = ExportReport(target, source.venue, source.symbol, sidecar_of(out), on_gap)
+    report = ExportReport(target, source.venue, source.symbol, _sidecar(target, source, found, out), on_gap)
     report.range = {
         "from": text(source.start_ns) if source.start_ns is not None else None,
         "to": text(source.end_ns) if source.end_ns is not None else None,
@@ -31,6 +33,14 @@ def report_on(
     if report.instrument.get("contract_multiplier") not in (None, "None"):
         report.notes.append("sizes are contracts; instrument.contract_multiplier converts them")
     return report
+
+
+def _sidecar(target: str, source: Source, found: Plan, out: Path) -> Path:
+    """Beside a file; in a folder, which several symbols and ranges may share, under a name of its own."""
+    if target not in FOLDERS:
+        return out.with_name(out.name + ".json")
+    first = source.start_ns if source.start_ns is not None else source.clock.venues(found.from_ns)
+    return out / f"{source.symbol}-{to_datetime(first):%Y%m%dT%H%M%SZ}.{target}.json"
 
 
 def gaps_as_json(gaps: list[Gap]) -> list[dict[str, object]]:

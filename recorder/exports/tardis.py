@@ -20,7 +20,7 @@ from recorder.exports.changes import CLEAR, REMOVE, SNAPSHOT, Changes, Differ
 from recorder.exports.coverage import OnGap, Plan, Stretch, judge, plan
 from recorder.exports.errors import CoverageError, ExportError
 from recorder.exports.exact import Ints
-from recorder.exports.files import ExportedFile, ExportReport, numbered, whole
+from recorder.exports.files import ExportedFile, ExportReport, numbered_folder, whole
 from recorder.exports.offset import ClockOffset, applied_offset
 from recorder.exports.progress import steps
 from recorder.exports.report import report_on
@@ -73,7 +73,7 @@ def export_tardis(
         date = to_datetime(day).date()
         name = f"{source.venue}_{kind}_{date}_{source.symbol}.csv.gz"
         file = _File(source, found, source.bounds(found, stretch), day, shift)
-        path = numbered(out, number, on_gap == "split") / name
+        path = numbered_folder(out, number, on_gap == "split") / name
         rows = _write(path, COLUMNS[kind], getattr(file, kind)())
         report.files.append(ExportedFile(path, rows, day, day + DAY_NS))
     if not report.files:

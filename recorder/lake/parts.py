@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import structlog
 
-from recorder.journal.format import HEADER_SIZE, Record, scan
+from recorder.journal.format import HEADER_SIZE, Record
 from recorder.journal.reader import scan_segment, segments
 from recorder.lake.disk import leftovers, make_folder, publish, sync_folder
 from recorder.lake.faults import point
@@ -22,12 +22,12 @@ from recorder.lake.parquet import write_file
 from recorder.lake.raw import Archive, raw_folder
 from recorder.lake.rows import RowMaker
 from recorder.lake.schema import tables
+from recorder.lake.settled import first_record
 
 log = structlog.get_logger()
 
 ROLE = "writer"
 BATCH_BYTES = 6 << 20  # of payload: bounds memory, and the size of parts when there is a backlog
-HEAD_BYTES = 1 << 16  # of a segment; nearly always enough to read its first record
 
 
 @dataclass(slots=True)
@@ -144,9 +144,7 @@ class PartMaker:
     def _oldest_hour(self) -> int | None:
         """Hour of the first record that is not in parts yet; None while there is none."""
         for path in segments(self.journal):
-            with path.open("rb") as file:
-                head = file.read(HEAD_BYTES)
-                record = next(iter(scan(head)), None) or next(iter(scan(head + file.read())), None)
+            record = first_record(path)
             if record is not None:
                 return record.hour
         return None

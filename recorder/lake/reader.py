@@ -9,7 +9,8 @@ ask again.
 """
 
 import difflib
-from datetime import datetime
+import time
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,9 @@ import duckdb
 from recorder.errors import LakeError
 from recorder.lake.layout import check_format
 from recorder.lake.listing import Watch
+from recorder.lake.names import EPOCH
+from recorder.lake.pinned import Removals, check_pinned, pin_now, pinned_files_sql
+from recorder.lake.pins import Pin, read_pin
 from recorder.lake.schema import tables
 from recorder.lake.times import SLACK, Moment, dates, literal, moment, within
 from recorder.lake.views import files_sql, lake_sql, multipliers_sql
@@ -31,12 +35,14 @@ Relation = duckdb.DuckDBPyRelation
 NO_ROWS_DATE = "1970-01-01"
 
 
-def open_lake(path: str | Path = "data", live: bool = False) -> "Lake":
+def open_lake(path: str | Path = "data", live: bool = False, pin: str | None = None) -> "Lake":
     """The lake in directory `path`. `live=True` adds the last seconds, which are in the journal only.
 
-    Raises LakeError if there is no lake, or one of another format.
+    `pin` names a list that `Lake.pin` has kept: exactly its files are read, today and in a year.
+
+    Raises LakeError if there is no lake, one of another format, or no such pin.
     """
-    return Lake(path, live=live)
+    return Lake(path, live=live, pin=pin)
 
 
 class Lake:
@@ -45,12 +51,20 @@ class Lake:
     Every method looks first whether there are newer files; a query on `con` itself sees those of the last look.
     """
 
-    def __init__(self, path: str | Path = "data", live: bool = False) -> None:
+    def __init__(
+        self, path: str | Path = "data", live: bool = False, *, pin: str | None = None, as_of_ns: int | None = None
+    ) -> None:
+        if live and (pin is not None or as_of_ns is not None):
+            raise LakeError("live=True shows what arrives now; leave it out to read what a pin or a moment holds")
         self.path = Path(path).absolute()
         if not self.path.is_dir():
             raise LakeError(f"{path}: no such directory; record something first (`recorder demo`), or name another")
         check_format(self.path)
+        self._pin = read_pin(self.path, pin) if pin is not None else None
+        if self._pin is not None:
+            check_pinned(self.path, self._pin)
         self._watch = Watch(self.path)
+        self._removals = Removals(self.path)
         self._tables = {name: table.name for table in tables().values() for name in (table.name, table.view)}
         self._symbols: set[str] = set()
         self._live: Live | None = None
@@ -60,7 +74,7 @@ class Lake:
         for table in tables():
             self._watch.changed(table)
         try:
-            self.con.execute(lake_sql())
+            self.con.execute(lake_sql(self._list_files, as_of_ns))
         except duckdb.IOException as error:
             remedy = "run this version's `recorder seal` on it once"
             raise LakeError(f"{self.path}: a table's schema file is missing; {remedy} ({error})") from error
@@ -70,7 +84,9 @@ class Lake:
 
     def refresh(self, everything: bool = True) -> None:
         """List the files again; with `everything=False` only of those tables whose folders have changed."""
-        if everything:
+        if self._pin is not None:
+            return
+        if everything or self._removals.happened():
             self._watch.forget()
         if self._live is not None:
             self._live.read()  # before the files are listed: a row that moves meanwhile is then seen in both
@@ -81,6 +97,46 @@ class Lake:
             self._live.show()
         if "instrument" in changed:
             self.con.execute(multipliers_sql())
+
+    def _list_files(self, table: str) -> str:
+        """The statement that sets a table's list: the pinned one, or that of the reader rule."""
+        return files_sql(table) if self._pin is None else pinned_files_sql(self.path, self._pin, table)
+
+    def settled(self) -> datetime:
+        """The latest moment for which `as_of` can promise that its rows will never change."""
+        from recorder.lake.settled import settled_ns  # here, since it brings the decoder with it
+
+        now_ns = time.time_ns()
+        # At a pin no row is added any more, whatever the journal holds.
+        settled = now_ns if self._pin is not None else settled_ns(self.path, now_ns)
+        return EPOCH + timedelta(microseconds=settled // 1000)
+
+    def as_of(self, t: Moment) -> "Lake":
+        """The lake as it was known at `t`: only rows that had arrived by then, in every view and macro.
+
+        It gives the same rows for ever: what is merged, healed or backfilled later changes nothing; only retention
+        takes rows away, unless they are pinned. `files` still lists whole files: filter on receive_ns there.
+
+        Raises LakeError if rows of before `t` may still be on their way into files: `settled()` says how far they are.
+        """
+        when = moment(t)
+        if when is None:
+            raise LakeError("as_of needs a time; write it as 2026-03-01T12:00:00Z")
+        settled = self.settled()
+        if when > settled:
+            raise LakeError(
+                f"as_of {when.isoformat()}: rows of before that time may still be added; "
+                f"use {settled.isoformat()} (UTC) or earlier, or ask again in a minute"
+            )
+        name = self._pin.name if self._pin is not None else None
+        return Lake(self.path, pin=name, as_of_ns=(when - EPOCH) // timedelta(microseconds=1) * 1000)
+
+    def pin(self, name: str) -> Pin:
+        """Keep the files of this moment under `name`, whatever is merged or removed: `open_lake(path, pin=name)`.
+
+        Raises LakeError if the name is taken or not fit for a file name.
+        """
+        return pin_now(self.path, name)
 
     def sql(self, query: str, **params: Any) -> Relation:
         """Ask anything. Parameters are named: `lake.sql("… WHERE price > $limit", limit=5)`."""

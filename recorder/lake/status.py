@@ -3,7 +3,6 @@
 Times are ISO 8601 in UTC by our clock unless they are named `exchange_time`.
 """
 
-import fcntl
 import os
 import shutil
 import time
@@ -18,6 +17,7 @@ from recorder.lake.raw import raw_files
 from recorder.lake.reader import Lake, open_lake
 from recorder.lake.retention import read_removed
 from recorder.lake.schema import tables
+from recorder.lake.settled import holder
 
 CHANNELS = ("trade", "depth", "kline", "bbo", "ticker", "depth_delta", "index_price", "mark_price")
 COUNT_ALL = 20_000_000  # rows of a table; of a larger one only the newest days are counted
@@ -51,22 +51,6 @@ def running(root: Path, rec: str) -> Document:
     folder = root / "journal" / rec
     pid = holder(folder / "LOCK")
     return {"running": pid is not None, "pid": pid, "writer_running": holder(folder / "WRITER.LOCK") is not None}
-
-
-def holder(lock: Path) -> int | None:
-    """The process that holds a lock (0 if it has not said who it is), or None. Never waits."""
-    try:
-        file = os.open(lock, os.O_RDONLY)
-    except OSError:
-        return None
-    try:
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        text = os.pread(file, 32, 0).strip()
-        return int(text) if text.isdigit() else 0
-    finally:
-        os.close(file)  # gives back what we may have taken
-    return None
 
 
 def streams(lake: Lake, now: int) -> list[Document]:

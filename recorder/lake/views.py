@@ -4,7 +4,7 @@ One script, so that the reader rule (`files.sql`) and the meaning of each view s
 Columns, their order and their comments come from `schemas/`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from recorder.lake.macros import EXTRA_COLUMNS, EXTRA_VIEWS, MACROS
@@ -42,17 +42,22 @@ HEADER = """\
 FIRST = {"gap": ("channel", "reason", "from_time", "to_time", "healed")}
 
 
-def lake_sql() -> str:
-    """The whole script. It stands alone: only `lake` (a directory) is taken from outside."""
+def lake_sql(lists: Callable[[str], str] | None = None, as_of_ns: int | None = None) -> str:
+    """The whole script. It stands alone: only `lake` (a directory) is taken from outside.
+
+    `lists` gives the statement that sets a table's list of files, instead of the reader rule; with `as_of_ns` the
+    views hold only what had arrived by then.
+    """
     every = tables().values()
+    list_files = lists or files_sql
     parts = [
         HEADER,
         SETTINGS,
         WHERE,
         _text("helpers.sql"),
         f"SET VARIABLE contract_multiplier = {NO_MULTIPLIERS};\n",
-        *(files_sql(table.name) for table in every),
-        *(view_sql(table) for table in every),
+        *(list_files(table.name) for table in every),
+        *(view_sql(table, as_of_ns=as_of_ns) for table in every),
         multipliers_sql(),
         coverage_stub_sql(),
         _text("macros.sql"),
@@ -88,17 +93,18 @@ def view_columns(table: Table) -> list[Column]:
     return [*columns[: _common(table)], *own, date]
 
 
-def view_sql(table: Table, live: str = "") -> str:
+def view_sql(table: Table, live: str = "", as_of_ns: int | None = None) -> str:
     """The view of a table: its stored columns as they are, and those that it derives.
 
-    `live` names a table of further rows, with the columns of the files.
+    `live` names a table of further rows, with the columns of the files. `as_of_ns` leaves out what arrived later.
     """
     source = files_source(table)
     if live:
         day = "CAST(make_timestamp(receive_ns // 1000) AS DATE) AS date"
         source = f"(SELECT * FROM {source} UNION ALL BY NAME SELECT *, {day} FROM {live})"
     columns = ",\n  ".join(f"{c.sql} AS {_name(c)}" if c.sql else f"f.{_name(c)}" for c in view_columns(table))
-    return f"CREATE OR REPLACE TEMP VIEW {table.view} AS SELECT\n  {columns}\nFROM {source} AS f;\n"
+    until = "" if as_of_ns is None else f"\nWHERE f.receive_ns <= {as_of_ns}"
+    return f"CREATE OR REPLACE TEMP VIEW {table.view} AS SELECT\n  {columns}\nFROM {source} AS f{until};\n"
 
 
 def files_source(table: Table) -> str:

@@ -194,7 +194,8 @@ class Backfill:
             if not answer:
                 continue
             known = ask.known_trades(lake, self._venue, symbol, answer[0].time_ms)  # read after the answer came
-            found = match(answer, known, [gap for gap in due if gap.symbol == symbol])
+            oldest_ms = (self._now() - plan.OLDEST_NS) // 1_000_000
+            found = match(answer, known, [gap for gap in due if gap.symbol == symbol], oldest_ms)
             if found.keep:
                 about = {"path": TRADES, "params": params, "status": 200, "reason": "backfill", "use": "store"}
                 first = orjson.dumps({**about, "of": reply.seq, "keep": found.keep})

@@ -15,6 +15,7 @@ WINDOW_NS = DAY  # how far back candles are confirmed without being asked to
 MOST_CANDLES = 1000  # of one answer
 CLOSED_NS = 5 * SECOND  # after its close a candle may still change: late trades
 SETTLED_NS = 8 * SECOND  # after a gap, before trades around it are compared: what was under way has arrived
+OLDEST_NS = DAY - HOUR  # of trades that are stored: readers look for a row within a day of its time
 GIVE_UP_NS = DAY  # a candle that the venue did not give for so long does not come any more
 
 Told = Mapping[tuple[str, str, int], Verdict]  # by symbol, channel, from_ns

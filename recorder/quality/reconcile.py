@@ -22,6 +22,7 @@ SLACK_NS = 2_000_000_000  # by which the edge of a gap may lie elsewhere on the 
 TOO_MANY = "the venue no longer gives the trades from before it"
 NONE_AFTER = "no trade after it is known yet"
 DOUBTFUL = "trades outside of it are missing too"
+TOO_OLD = "its trades are more than a day old: readers would not find them by their time"
 
 
 class Trade(NamedTuple):
@@ -57,10 +58,10 @@ def _trade(item: Mapping[str, Any]) -> Trade:
     return Trade(int(item["t"]), Decimal(item["p"]), Decimal(item["q"]), flag)
 
 
-def match(answer: Sequence[Trade], known: Sequence[Known], gaps: Sequence[Gap]) -> Match:
+def match(answer: Sequence[Trade], known: Sequence[Known], gaps: Sequence[Gap], oldest_ms: int = 0) -> Match:
     """Compare an answer (oldest first) with what the lake holds from its first trade on, read after the answer came.
 
-    The gaps are open ones of this symbol.
+    The gaps are open ones of this symbol. No trade from before `oldest_ms` is kept.
     """
     found = Match()
     partners = _pair(answer, known)
@@ -78,7 +79,9 @@ def match(answer: Sequence[Trade], known: Sequence[Known], gaps: Sequence[Gap]) 
         first = before[-1] if before else -1
         missing = [place for place in range(first + 1, len(answer)) if partners[place] is None]
         inside = {place for place in missing if low <= answer[place].time_ms <= high}
-        if not before:
+        if any(answer[place].time_ms < oldest_ms for place in inside):
+            found.left.append(Left(gap, TOO_OLD, is_final=True))
+        elif not before:
             keep |= inside
             found.left.append(Left(gap, TOO_MANY, is_final=True))
         elif any(place < after[-1] and place not in inside for place in missing):

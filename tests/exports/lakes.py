@@ -88,7 +88,7 @@ def capture_lake(root: Path, name: str, seconds: float = 60) -> Made:
     ((symbol, series),) = source.series.items()
     made = Made(root, symbol, source.start_ns, source.start_ns + round(seconds * SECOND_NS))
     made.books, made.trades = sample(source, symbol, made.start_ns, made.end_ns, lambda tick, is_trade: tick)
-    finish(made, [], -1_245 * MS, series)
+    finish(made, [], -1_245 * MS, series, ours=True)
     return made
 
 
@@ -143,7 +143,7 @@ def finish(
 ) -> None:
     """Number all rows in order of arrival, add own events, and write the files."""
     root = empty_lake(made.path)
-    begin, end = made.start_ns + our_clock_ns, made.end_ns + our_clock_ns
+    begin, end = (made.start_ns, made.end_ns) if ours else (made.start_ns + our_clock_ns, made.end_ns + our_clock_ns)
     own: Row = {"symbol": "", "source": "", "conn": 0, "session": "s1", "channel": "", "detail": "{}"}
     session = [own | {"receive_ns": begin - 1000, "event": "start"}]
     channels = ("depth", "trade")

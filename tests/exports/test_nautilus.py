@@ -11,15 +11,15 @@ from tests.exports.lakes import SECOND_NS, Made, market_lake
 
 pytest.importorskip("nautilus_trader")
 
-from nautilus_trader.backtest.engine import BacktestEngine, BacktestEngineConfig  # noqa: E402
-from nautilus_trader.config import LoggingConfig  # noqa: E402
-from nautilus_trader.model.data import OrderBookDelta, TradeTick  # noqa: E402
-from nautilus_trader.model.enums import AccountType, AggressorSide, BookAction, BookType, OmsType  # noqa: E402
-from nautilus_trader.model.identifiers import Venue  # noqa: E402
-from nautilus_trader.model.instruments import CryptoPerpetual, CurrencyPair  # noqa: E402
-from nautilus_trader.model.objects import Currency, Money  # noqa: E402
-from nautilus_trader.persistence.catalog import ParquetDataCatalog  # noqa: E402
-from nautilus_trader.trading.strategy import Strategy  # noqa: E402
+from nautilus_trader.backtest.engine import BacktestEngine, BacktestEngineConfig
+from nautilus_trader.config import LoggingConfig
+from nautilus_trader.model.data import OrderBookDelta, TradeTick
+from nautilus_trader.model.enums import AccountType, AggressorSide, BookAction, BookType, OmsType
+from nautilus_trader.model.identifiers import Venue
+from nautilus_trader.model.instruments import CryptoPerpetual, CurrencyPair
+from nautilus_trader.model.objects import Currency, Money
+from nautilus_trader.persistence.catalog import ParquetDataCatalog
+from nautilus_trader.trading.strategy import Strategy
 
 F_LAST, F_SNAPSHOT = 128, 32
 Levels = list[tuple[Decimal, Decimal]]

@@ -11,7 +11,8 @@ import pytest
 
 from recorder.lake import status as module
 from recorder.lake.retention import retain
-from recorder.lake.status import holder, iso, status
+from recorder.lake.settled import holder
+from recorder.lake.status import iso, status
 from tests.lake.helpers import REC, bbo, candle, clock, empty_lake, event, gap, ns, trade, write
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from recorder.errors import VenueError
 from recorder.lake.backfill_sql import Gap, Known
-from recorder.quality.reconcile import DOUBTFUL, NONE_AFTER, TOO_MANY, Trade, match, read_trades
+from recorder.quality.reconcile import DOUBTFUL, NONE_AFTER, TOO_MANY, TOO_OLD, Trade, match, read_trades
 
 WAY_NS = 30_000_000  # from the venue to us
 OFFSET_MS = 5_000_000  # our clock is so far ahead of the venue's
@@ -96,6 +96,14 @@ def test_what_is_under_way_behind_the_last_known_trade_is_nobodys_business() -> 
     lake = [known(answer[place]) for place in (0, 2)]
     found = match(answer, lake, [gap(10, 20)])
     assert (found.keep, found.healed) == ([1], [gap(10, 20)])
+
+
+def test_trades_that_readers_would_not_find_are_not_kept_and_leave_the_gap_open() -> None:
+    answer = all_of(9, 12, 15, 21)
+    lake = [known(answer[place]) for place in (0, 3)]
+    found = match(answer, lake, [gap(10, 20)], oldest_ms=13_000)
+    assert (found.keep, [(one.detail, one.is_final) for one in found.left]) == ([], [(TOO_OLD, True)])
+    assert match(answer, [known(one) for one in answer], [gap(10, 20)], oldest_ms=13_000).healed == [gap(10, 20)]
 
 
 def test_two_gaps_are_judged_each_for_itself() -> None:

@@ -11,7 +11,7 @@ from tests.scenarios.support import exchange, recorder
 from tests.scenarios.test_run import SYMBOLS, recording_is_under_way, rows
 
 pytestmark = pytest.mark.slow
-MIXTURES = int(os.environ.get("RECORDER_FAULT_MIXTURES", "6"))  # of ten faults each; 200 take about an hour of two cores
+MIXTURES = int(os.environ.get("RECORDER_FAULT_MIXTURES", "6"))  # 200 take an hour
 OVER_SECONDS = 25
 NAMED = {"RECORDER__RECORD__SYMBOLS": json.dumps(SYMBOLS[1].split(","))}  # REST may refuse for minutes: name them
 KINDS = [
