@@ -141,13 +141,37 @@ def sql(
 
 
 @app.command()
+def backfill(
+    start: Annotated[str | None, typer.Option("--from", metavar="T", help="ISO 8601, UTC.")] = None,
+    end: Annotated[str | None, typer.Option("--to", metavar="T", help="ISO 8601, UTC.")] = None,
+    data: Data = None,
+    config: Config = None,
+    json: Json = False,
+) -> None:
+    """Heal now what REST can still prove, and confirm closed candles; `recorder run` does it by itself."""
+    from recorder.logs import set_up_logs
+    from recorder.monitor.report import print_backfill, print_json
+    from recorder.quality.backfill import backfill as heal
+
+    settings = load(config, data)
+    set_up_logs()
+    report = heal(settings, start, end)
+    (print_json if json else print_backfill)(report.document())
+    raise typer.Exit(1 if report.unfinished else 0)
+
+
+@app.command()
 def seal(data: Data = None, config: Config = None, json: Json = False) -> None:
     """Recover and seal everything that is closed; the recorder must be stopped."""
     from recorder.lake.seal_all import seal_all
     from recorder.monitor.report import print_json, print_seal
+    from recorder.quality.backfill_schedule import SUFFIX
 
     settings = load(config, data)
     report = seal_all(settings.data.dir, settings.data.recorder)
+    also = settings.data.recorder + SUFFIX
+    if (settings.data.dir / "journal" / also).is_dir():
+        report += seal_all(settings.data.dir, also)
     (print_json if json else print_seal)(report)
     raise typer.Exit(1 if report.failed or report.damaged else 0)
 

@@ -34,6 +34,7 @@ EXAMPLES = {
     "record.symbols": 'symbols = ["BTCUSD"] or ["*"]',
     "record.streams": 'streams = ["trade", "depth", "kline", "bbo", "ticker"]',
     "record.kline_intervals": 'kline_intervals = ["1m"]',
+    "record.backfill": "backfill = true",
     "record.redundancy": "redundancy = 1",
     "data.dir": 'dir = "data"',
     "data.recorder": 'recorder = "main"',
@@ -88,6 +89,7 @@ class Record(_Part):
     symbols: tuple[str, ...] = ("*",)
     streams: tuple[Stream, ...] = ("trade", "depth", "kline", "bbo", "ticker")
     kline_intervals: tuple[Interval, ...] = ("1m",)
+    backfill: bool = True
     redundancy: int = Field(default=1, ge=1, le=2)
 
     @field_validator("symbols")

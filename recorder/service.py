@@ -1,4 +1,4 @@
-"""`recorder run`: the capture process, and the writer and sealer processes that it starts and keeps alive.
+"""`recorder run`: the capture process, and beside it writer, sealer and backfill, which it starts again.
 
 They share nothing but the journal on disk, so each may die at any time. Shutting down is one line of
 thought: lines close, the journal is drained and closed, then the writer turns what is left into parts.
@@ -10,18 +10,25 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
 
 from recorder.capture.run import capture
+from recorder.capture.state import CaptureState
 from recorder.config import Settings
 from recorder.errors import LakeError
+from recorder.quality.backfill_schedule import SUFFIX, command, next_run
 
 log = structlog.get_logger()
 
 RESTART_SECONDS = 1.0  # pause before a process that died is started again; doubles up to
 LONGEST_PAUSE = 60.0
+LOOK_SECONDS = 2.0  # at whether backfill is due
+BACKFILL_SECONDS = 900.0  # a run that takes longer hangs
+STOP_SECONDS = 20.0  # for backfill to end whole
 FORCED = 1  # exit status after a second signal: what is in the journal becomes parts at the next start
 
 
@@ -54,9 +61,7 @@ def prepare_lake(root: Path, rec: str) -> int:
 async def _serve(settings: Settings, next_seq: int) -> int:
     loop = asyncio.get_running_loop()
     children = Children(settings)
-    recording = asyncio.create_task(
-        capture(settings, at_least=next_seq, on_started=lambda _: children.start()), name="capture"
-    )
+    recording = asyncio.create_task(capture(settings, at_least=next_seq, on_started=children.start), name="capture")
     forced = asyncio.Event()
 
     def asked_to_stop() -> None:
@@ -89,28 +94,93 @@ async def _orderly(recording: asyncio.Task[None], children: "Children") -> int:
 
 
 class Children:
-    """The writer, which must finish what the journal holds, and the sealer, which may end at any time."""
+    """The writer, which must finish what the journal holds; sealer and backfill, which may end at any time."""
 
     def __init__(self, settings: Settings) -> None:
         self.writer = Child("recorder.lake.writer", settings)
         self.sealer = Child("recorder.lake.seal", settings)
+        self.backfill = Backfill(settings)
 
-    def start(self) -> None:
+    def start(self, state: CaptureState) -> None:
         """Called once the journal is open: before that, another recorder may hold the data."""
         self.writer.start()
         self.sealer.start()
+        self.backfill.start(state)
 
     async def finish(self) -> None:
         """Let the writer turn every closed segment into parts; one more try if it died on the way."""
-        await self.sealer.stop()
+        await asyncio.gather(self.sealer.stop(), self.backfill.stop())
         if self.writer.keeping is None:
             return  # capture never began: the journal holds nothing that was not there before
         if await self.writer.stop() != 0 and (status := await self.writer.run_once()):
             log.error("writer could not finish; the journal keeps the rows for the next start", status=status)
 
     def kill(self) -> None:
-        self.writer.kill()
-        self.sealer.kill()
+        for child in (self.writer.process, self.sealer.process, self.backfill.process):
+            if child is not None and child.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    child.kill()
+
+
+class Backfill:
+    """One run of backfill after another, each a short process, whenever the schedule says so."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.process: asyncio.subprocess.Process | None = None
+        self.keeping: asyncio.Task[None] | None = None
+
+    def start(self, state: CaptureState) -> None:
+        if self.settings.record.backfill:
+            self.keeping = asyncio.create_task(self._keep_on(state), name="backfill")
+
+    async def _keep_on(self, state: CaptureState) -> None:
+        last_run: int | None = None
+        gap_closed: int | None = None
+        open_gaps = 0
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            if state.open_gaps < open_gaps:
+                gap_closed = time.time_ns()
+            open_gaps = state.open_gaps
+            if time.time_ns() < next_run(state.started_ns, last_run, gap_closed):
+                continue
+            last_run = time.time_ns()
+            await self._run(command(self.settings))
+            if any((self.settings.data.dir / "closed").glob(f"{self.settings.data.recorder}{SUFFIX}~*")):
+                await self._run(self._seal())
+
+    async def _run(self, argv: Sequence[str]) -> None:
+        self.process = await asyncio.create_subprocess_exec(
+            *argv, start_new_session=True, stdout=asyncio.subprocess.DEVNULL
+        )
+        try:
+            async with asyncio.timeout(BACKFILL_SECONDS):
+                status = await self.process.wait()
+        except TimeoutError:
+            self.process.kill()
+            status = await self.process.wait()
+        if status not in (0, 1):  # 1: it asked for less than it wanted, and says so in the lake
+            log.warning("backfill failed, it is tried again", status=status)
+
+    def _seal(self) -> Sequence[str]:
+        """Its files have a recorder id of their own, which the sealer beside us does not watch."""
+        where = ("--data", str(self.settings.data.dir), "--rec", self.settings.data.recorder + SUFFIX)
+        return [sys.executable, "-m", "recorder.lake.seal", "--once", *where]
+
+    async def stop(self) -> None:
+        if self.keeping is None:
+            return
+        self.keeping.cancel()
+        await asyncio.wait([self.keeping])
+        if self.process is not None and self.process.returncode is None:
+            self.process.terminate()
+            try:
+                async with asyncio.timeout(STOP_SECONDS):
+                    await self.process.wait()
+            except TimeoutError:
+                self.process.kill()  # the next run begins with what its journal holds
+                await self.process.wait()
 
 
 class Child:
@@ -159,8 +229,3 @@ class Child:
         await self._launch("--once")
         assert self.process is not None
         return await self.process.wait()
-
-    def kill(self) -> None:
-        if self.process is not None and self.process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                self.process.kill()

@@ -1,4 +1,4 @@
-"""Which files a `Lake` reads when that is not simply what is live: those of a pin; and when retention took some away."""
+"""Which files a `Lake` reads when that is not simply what is live: those of a pin; and what retention took away."""
 
 import time
 from pathlib import Path

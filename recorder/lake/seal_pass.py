@@ -7,7 +7,7 @@ A window that cannot be merged is told of and left as it is; the others go on.
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import pyarrow as pa
@@ -54,6 +54,10 @@ class SealReport:
     cut: list[str] = field(default_factory=list)  # torn tails of the journal, by seal_all
     damaged: list[str] = field(default_factory=list)  # lost stretches of the journal, by seal_all
     stopped: bool = False
+
+    def __add__(self, other: "SealReport") -> "SealReport":
+        """Both passes as one."""
+        return SealReport(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)})
 
 
 @dataclass(slots=True)

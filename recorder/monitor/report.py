@@ -94,6 +94,16 @@ def print_seal(report: Any) -> None:
         sys.stderr.write(f"{line}\n")
 
 
+def print_backfill(found: dict[str, Any]) -> None:
+    """Of `recorder backfill`: what was asked and healed, and what stays open and why."""
+    out = console()
+    out.print(f"{found['requests']} requests, {found['rows']:,} rows, {len(found['healed'])} gaps healed")
+    for gap in found["left"]:
+        out.print(f"open: {gap['channel']} {gap['symbol']}: {gap['detail']}", soft_wrap=True)
+    if found["unfinished"]:
+        sys.stderr.write(f"not finished: {found['unfinished']}\n")
+
+
 def print_verify(findings: list[Any]) -> None:
     """Of `recorder verify`: one line a finding with file and remedy."""
     for finding in findings:

@@ -39,13 +39,13 @@ from recorder.lake.reader import Lake
 from recorder.lake.times import Moment, moment
 from recorder.quality import plan
 from recorder.quality.backfill_ask import INTERVAL_SECONDS, Asker, Unanswered
+from recorder.quality.backfill_schedule import SUFFIX
 from recorder.quality.plan import Left
 from recorder.quality.reconcile import match, read_trades
 from recorder.venues.hashkey.endpoints import endpoints
 
 log = structlog.get_logger()
 
-SUFFIX = "-backfill"
 MAX_SECONDS = 540.0  # of asking in one run: it ends before the next is due
 SYNC_SECONDS = 60.0  # for the disk
 MAX_TRADES = 100  # of one answer

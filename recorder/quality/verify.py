@@ -16,6 +16,7 @@ from recorder.lake.names import PartName
 from recorder.lake.schema import tables
 from recorder.lake.times import Moment, moment
 from recorder.quality.finding import Finding
+from recorder.quality.verify_coverage import check_coverage
 from recorder.quality.verify_journal import check_journal
 from recorder.quality.verify_rows import check_rows
 from recorder.quality.verify_tree import Listing, decay, list_lake, overlaps
@@ -57,6 +58,7 @@ def _verify(root: Path, start: datetime | None, end: datetime | None) -> Iterato
     try:
         for stream, what in coverage_faults(root):
             yield Finding("coverage", stream, what, "keep the data as it is and report it")
+        yield from check_coverage(root, start, end)
     except LakeError as error:
         yield Finding("coverage", str(root), str(error), "mend the files above first")
     yield from check_journal(list_lake(root), checks)

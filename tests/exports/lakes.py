@@ -30,6 +30,7 @@ PONG_NS = 10_000 * MS
 EPOCH = datetime(1970, 1, 1)
 SECOND_NS = 1_000_000_000
 Interval = tuple[float, float]  # seconds after the start
+Span = tuple[int, int]  # Unix ns
 
 
 @dataclass
@@ -139,9 +140,14 @@ def book_row(series: Series, receive_ns: int) -> Row:
 
 
 def finish(
-    made: Made, lost: Sequence[tuple[int, int]], our_clock_ns: int, series: Series, tick: Decimal | None = None
+    made: Made,
+    lost: Sequence[Span],
+    our_clock_ns: int,
+    series: Series,
+    tick: Decimal | None = None,
+    ours: bool = False,
 ) -> None:
-    """Number all rows in order of arrival, add own events, and write the files."""
+    """Number all rows in order of arrival, add own events, and write the files. `ours`: `made` speaks our clock."""
     root = empty_lake(made.path)
     begin, end = (made.start_ns, made.end_ns) if ours else (made.start_ns + our_clock_ns, made.end_ns + our_clock_ns)
     own: Row = {"symbol": "", "source": "", "conn": 0, "session": "s1", "channel": "", "detail": "{}"}
@@ -197,7 +203,7 @@ def instrument_row(series: Series, receive_ns: int, symbol: str) -> Row:
     }
 
 
-def inside(row: Row, lost: Iterable[tuple[int, int]]) -> bool:
+def inside(row: Row, lost: Iterable[Span]) -> bool:
     return any(a < row["receive_ns"] < b for a, b in lost)
 
 

@@ -85,7 +85,8 @@ def read_ledger(path: Path) -> Sent:
 
 
 QUERIES = {
-    "trade": "SELECT symbol, trade_id, epoch_ms(exchange_time), price, size, buyer_is_maker FROM trade",
+    "trade": """SELECT symbol, trade_id, epoch_ms(exchange_time), price, size, buyer_is_maker
+                FROM trade WHERE source <> 'rest'""",
     "depth": """SELECT symbol, version, epoch_ms(exchange_time), bid_prices, bid_sizes, ask_prices, ask_sizes
                 FROM depth""",
     "bbo": """SELECT symbol, version, epoch_ms(exchange_time), bid_price, bid_size, ask_price, ask_size FROM bbo""",
