@@ -1,6 +1,7 @@
 """How fast a lake becomes a backtester's input, and in how much memory: seconds and MiB per hour of one busy symbol.
 
-A minute of the simulated market (10 books a second, 100 levels a side) is repeated for an hour; each target runs
+A minute of the simulated market (10 books a second, 100 levels a side) is repeated for an hour (or as many minutes as
+`python -m benchmarks.exports MINUTES` says); each target runs
 in a process of its own, so that its peak is its own. The floor is the time that DuckDB needs to read those books.
 """
 
@@ -16,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from recorder.exports import ExportError, export
+from recorder.exports import export
 from recorder.lake.reader import open_lake
 from tests.exports.lakes import SECOND_NS, Made, market_lake, own_event
 from tests.lake.helpers import REC, write
@@ -106,9 +107,9 @@ def measure(job: Callable[[], int]) -> tuple[float, float, float, int] | None:
     return answer.get() if process.exitcode == 0 else None
 
 
-def main() -> None:
+def main(minutes: int = MINUTES) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        lake = long_lake(Path(folder) / "lake", int(sys.argv[2]) if len(sys.argv) > 2 and sys.argv[2].isdigit() else MINUTES)
+        lake = long_lake(Path(folder) / "lake", minutes)
         books = open_lake(lake).depth(SYMBOL).aggregate("count(*)").fetchall()[0][0]
         print(f"{books:,} books of 100 levels a side")
         print(f"{'target':12} {'seconds':>8} {'rows':>10} {'rows/s':>10} {'x read':>7} {'peak MiB':>9}")
@@ -126,6 +127,5 @@ def main() -> None:
             print(f"{name:12} {seconds:8.2f} {rows:10,} {rows / seconds:10,.0f} {seconds / floor:7.1f} {peak:9.0f}")
 
 
-__all__ = ["ExportError", "main"]
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else MINUTES)

@@ -20,6 +20,7 @@ TIMES = 3.0  # usual silences
 EARLY = 0.8  # of the patience: so long before its end we ask, so that the answer is there in time
 FADES_SECONDS = 3600.0  # half of what we know of the rhythm is forgotten in that time
 BASELINE_SECONDS = 15.0  # a stream that never spoke: ask once, to have something to compare with
+TOGETHER_SECONDS = 1.0  # two streams that speak within that time may tell of the same thing
 SISTER_SECONDS = 2.0  # how long after its sister it may speak
 UNKNOWN_SECONDS = 30.0  # until the next question, when there was no answer
 FIRST_WAIT, LAST_WAIT = 15.0, 3600.0  # for a stream to speak after what we did
@@ -76,7 +77,7 @@ class Pulse:
 
     def sister_spoke(self, at: float) -> None:
         """A stream spoke that cannot speak without this one following."""
-        if self.awaited is None and at > self.heard:
+        if self.awaited is None and at > self.heard + TOGETHER_SECONDS:
             self.awaited = at
 
     def listens(self, since: float) -> None:

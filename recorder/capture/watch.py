@@ -15,14 +15,13 @@ import structlog
 from recorder.capture.evidence import Mark, best_quotes, is_news, mark_of_answer, mark_of_frame, question
 from recorder.capture.leg import Leg
 from recorder.capture.line import Line
-from recorder.capture.liveness import LEAST_OF_A_LINE, Pulse, Step
+from recorder.capture.liveness import LEAST_OF_A_LINE, TOGETHER_SECONDS, Pulse, Step
 from recorder.capture.rest import Refused, Rest
 from recorder.capture.session import Ask
 from recorder.capture.state import CaptureState, TopicState
 from recorder.capture.streams import Event
 from recorder.capture.tempo import Tempo
 from recorder.errors import VenueError
-from recorder.venues.hashkey.subscribe import V1, V2
 
 log = structlog.get_logger()
 LOOK_SECONDS = 1.0
@@ -31,7 +30,6 @@ TICKER_LAGS = (
     5  # how often a ticker must have followed a trade before a trade can tell: its cadence is not documented well
 )
 MANY_STALE = 3  # streams of a connection
-BEHIND_SECONDS = 1.0  # how much older than a book with other best prices a quote must be
 REGULAR_SECONDS = 5.0  # a stream that REST knows nothing of is stale only if it used to speak at least so often
 
 Name = tuple[int, Ask]  # key of the line, topic and symbol
@@ -84,7 +82,7 @@ class Watch:
             for ask, topic in leg.topics.items():
                 if not (topic.is_proved or topic.needs_push):
                     continue  # not subscribed: nothing can be expected
-                pulse = self._take_in(key, leg, ask, topic)
+                pulse = self._take_in((key, ask), leg, topic, now)
                 if pulse.doubts(now):
                     pulse.asked()
                     asking.append(self._ask((key, ask), line, leg, topic, pulse))
@@ -103,44 +101,47 @@ class Watch:
         self._pulses[name] = Pulse(since, lags_needed=needed)
         return self._pulses[name]
 
-    def _take_in(self, key: int, leg: Leg, ask: Ask, topic: TopicState) -> Pulse:
-        name = (key, ask)
-        pulse = self._pulses.get(name) or self._new_pulse(name, topic.heard_ns * self._scale)
+    def _take_in(self, name: Name, leg: Leg, topic: TopicState, now: float) -> Pulse:
+        heard = topic.heard_ns * self._scale
+        pulse = self._pulses.get(name) or self._new_pulse(name, heard)
         if topic.frames != self._frames.get(name, 0):
             self._frames[name] = topic.frames
             is_news = topic.news_ns * self._scale > pulse.acted
-            if pulse.spoke(topic.heard_ns * self._scale, topic.longest_ns * self._scale, is_news):
-                detail = f"silent for {topic.longest_ns * self._scale:.1f} s while another stream spoke"
-                self._emit([self._event("suspect", leg, topic, detail), *leg.hole(topic)])
+            if pulse.spoke(heard, topic.longest_ns * self._scale, is_news):
+                self._tell_hole(leg, topic)
             topic.longest_ns = 0
         elif not pulse.has_spoken:
-            pulse.heard = max(pulse.heard, topic.heard_ns * self._scale)  # when it was proved
-        sister_ns = self._sister(key, leg, topic)
-        if sister_ns > topic.heard_ns:
-            pulse.sister_spoke(sister_ns * self._scale)
+            pulse.heard = max(pulse.heard, heard)  # when it was proved
+        if pulse.awaited is None and now - heard > TOGETHER_SECONDS:
+            pulse.sister_spoke(self._sister_ns(leg, topic) * self._scale)
         return pulse
 
-    def _sister(self, key: int, leg: Leg, topic: TopicState) -> int:
-        """When a stream last spoke that cannot speak without this one; monotonic ns, 0 if none can tell."""
-        symbol = topic.symbol
+    def _tell_hole(self, leg: Leg, topic: TopicState) -> None:
+        gap = leg.hole(topic)
+        if gap:  # no other line brought it
+            self._state.stale += 1
+            detail = f"silent for {topic.longest_ns * self._scale:.1f} s while another stream spoke"
+            self._emit([self._event("suspect", leg, topic, detail), *gap])
+
+    def _sister_ns(self, leg: Leg, topic: TopicState) -> int:
+        """When a stream last spoke that cannot speak without this one; 0 if none can tell."""
+        symbol, number = topic.symbol, leg.line.number
         match topic.topic:
             case "depth":
                 return _news(leg, "bbo", symbol)
-            case "diffMergedDepth":
-                return max((_news(line.leg, "depth", symbol) for line in self._lines.values()), default=0)
             case "bbo":
                 book = leg.topics.get(("depth", symbol))
-                if book is None or (book.news_ns - topic.heard_ns) * self._scale < BEHIND_SECONDS:
+                if book is None or book.news_ns < topic.heard_ns:
                     return 0
                 quotes = best_quotes("depth", book.last_frame), best_quotes("bbo", topic.last_frame)
                 return book.news_ns if None not in quotes and quotes[0] != quotes[1] else 0
             case "trade":
-                other = V1 if leg.line.number == V2 else V2
-                return max(
-                    (_news(n.leg, "trade", symbol) for n in self._lines.values() if n.number == other), default=0
-                )
+                others = [line.leg for line in self._lines.values() if line.number != number]
+                return max((_news(other, "trade", symbol) for other in others), default=0)
+            case "diffMergedDepth":
+                return max(_news(line.leg, "depth", symbol) for line in self._lines.values())
             case _ if topic.channel in ("kline", "ticker"):
-                return max((_news(line.leg, "trade", symbol) for line in self._lines.values()), default=0)
+                return max(_news(line.leg, "trade", symbol) for line in self._lines.values())
         return 0
 
     # Questions

@@ -6,6 +6,7 @@ say what is wrong with the wish; listen; wait for clients; play; go on answering
 
 import asyncio
 import contextlib
+import gc
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -101,6 +102,7 @@ def replay(options: ReplayOptions) -> int:
     """
     check_speed(options.speed)
     tape = Tape(options)
+    gc.set_threshold(100_000, 50, 100)  # entries come and go by the thousand and are never part of a cycle
     return asyncio.run(_replay(options, tape))
 
 

@@ -21,7 +21,7 @@ from recorder.lake.times import moment
 SECOND = 1_000_000_000
 HOUR = 3600 * SECOND
 DAY = 24 * HOUR
-WINDOW = 6_000.0  # weight of a window; a book of 200 levels is 1
+WINDOW = 4_000.0  # weight of a window; a book of 200 levels is 1
 KNOWN_TRADES = 100  # before the start, for REST and V1's history
 KNOWN_CANDLES = 1000
 KNOWN_DAYS = 2  # how long before the start is looked for what was known there
@@ -205,9 +205,10 @@ class Tape:
         """All entries of the range in order, in pieces."""
         lines = [entry for entry in self.lines if entry.moment >= self.start_ns]
         done = 0
-        for low, high in self._spans():
+        for low, high, views in self._spans():
             found: list[Entry] = []
-            for view, table in TABLES.items():
+            for view in views:
+                table = TABLES[view]
                 found += self._entries(view, table, self._within(view, table, low, high))
             first = done
             while done < len(lines) and lines[done].moment < high:
@@ -218,26 +219,28 @@ class Tape:
         if lines[done:]:
             yield lines[done:]
 
-    def _spans(self) -> Iterator[tuple[int, int]]:
-        """Windows as [low, high): whole seconds, but for the ends of the range."""
-        low, weight = self.start_ns, 0.0
+    def _spans(self) -> Iterator[tuple[int, int, list[str]]]:
+        """Windows as (low, high, views that have rows there): whole seconds, but for the ends of the range."""
+        low, weight, views = self.start_ns, 0.0, set[str]()
         for hour in range(self.start_ns // HOUR * HOUR, self.end_ns, HOUR):
-            for second, more in self._weights(max(hour, self.start_ns), min(hour + HOUR, self.end_ns)):
+            for second, more, those in self._weights(max(hour, self.start_ns), min(hour + HOUR, self.end_ns)):
                 if weight and weight + more > WINDOW:
-                    yield low, second * SECOND
-                    low, weight = second * SECOND, 0.0
+                    yield low, second * SECOND, sorted(views)
+                    low, weight, views = second * SECOND, 0.0, set()
                 weight += more
+                views.update(those)
         if weight:
-            yield low, self.end_ns
+            yield low, self.end_ns, sorted(views)
 
-    def _weights(self, low: int, high: int) -> list[tuple[int, float]]:
-        """What each second of [low, high) weighs; seconds without rows are left out."""
+    def _weights(self, low: int, high: int) -> list[tuple[int, float, list[str]]]:
+        """What each second of [low, high) weighs, and which views it has; seconds without rows are left out."""
         counts = " UNION ALL ".join(
-            f"SELECT {self._moment(table)} // {SECOND} AS s, count(*) * {table.weight} AS w FROM {view} "
-            f"WHERE {self._within(view, table, low, high)} GROUP BY 1"
+            f"SELECT {self._moment(table)} // {SECOND} AS s, count(*) * {table.weight} AS w, '{view}' AS view "
+            f"FROM {view} WHERE {self._within(view, table, low, high)} GROUP BY 1"
             for view, table in TABLES.items()
         )
-        return [(s, float(w)) for s, w in self._ask(f"SELECT s, sum(w) FROM ({counts}) GROUP BY 1 ORDER BY 1")]
+        rows = self._ask(f"SELECT s, sum(w), list(view) FROM ({counts}) GROUP BY 1 ORDER BY 1")
+        return [(second, float(weight), views) for second, weight, views in rows]
 
     def _entries(self, view: str, table: Table, where: str) -> Iterable[Entry]:
         query = f"SELECT {COMMON}, {self._moment(table)} AS moment, {table.columns} FROM {view} WHERE {where}"

@@ -66,4 +66,12 @@ def bytes_of(column: pa.Array) -> list[Any]:
 
 
 def _words(dictionary: pa.Array) -> pa.Array:
-    return pa.array([None if value is None else plain(value) for value in dictionary.to_pylist()], TEXT)
+    """Each number once. Arrow writes all decimals of a number, and small ones with an exponent."""
+    text = dictionary.cast(TEXT)
+    words = pc.ascii_rtrim(pc.ascii_rtrim(text, "0"), ".")
+    small = pc.fill_null(pc.match_substring(text, "E"), False)
+    if not pc.any(small).as_py():
+        return words
+    return pc.replace_with_mask(
+        words, small, pa.array([plain(value) for value in dictionary.filter(small).to_pylist()], TEXT)
+    )

@@ -188,6 +188,7 @@ class Source:
 def open_source(lake_path: str | Path, symbol: str, start: Moment, end: Moment, venue: str | None) -> Source:
     """Raises ExportError if the symbol is not here, or of several venues and `venue` names none."""
     lake = open_lake(lake_path)
+    lake.con.execute("SET enable_progress_bar = false")  # DuckDB's own goes to stdout, where data goes
     rows = lake.sql(
         f"SELECT venue FROM session WHERE symbol = {quoted(symbol)} "
         f"UNION SELECT venue FROM instrument WHERE symbol = {quoted(symbol)} ORDER BY 1"

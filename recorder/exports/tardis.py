@@ -28,6 +28,7 @@ from recorder.exports.source import DAY_NS, Source
 from recorder.exports.times import to_datetime
 
 DEPTH_LEVELS = 25
+GZIP_LEVEL = 4
 HEAD = ("exchange", "symbol", "timestamp", "local_timestamp")
 L2 = (*HEAD, "is_snapshot", "side", "price", "amount")
 TRADES = (*HEAD, "id", "side", "price", "amount")
@@ -186,6 +187,7 @@ def _trimmed(texts: pa.Array) -> pa.Array:
 
 def _levels(lists: pa.ListArray) -> list[pa.Array]:
     """The 25 best levels of each list, a column each; '' where there are fewer."""
+    lists = pc.list_slice(lists, 0, DEPTH_LEVELS)
     starts = lists.offsets.to_numpy()
     texts = plain(lists.values.slice(int(starts[0]), int(starts[-1] - starts[0])))
     starts = starts - starts[0]
@@ -204,7 +206,7 @@ def _write(path: Path, names: tuple[str, ...], batches: Batches) -> int:
     with (
         whole(path) as partial,
         pa.OSFile(str(partial), "wb") as sink,
-        pa.CompressedOutputStream(sink, "gzip") as packed,
+        pa.CompressedOutputStream(sink, pa.Codec("gzip", GZIP_LEVEL)) as packed,
         pa.csv.CSVWriter(packed, schema, write_options=options) as writer,
     ):
         for batch in batches:

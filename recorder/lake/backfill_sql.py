@@ -153,14 +153,14 @@ def candles(lake: Lake, venue: str, ranges: Sequence[Range], intervals: Sequence
         WITH
         stored AS MATERIALIZED (
           SELECT symbol, "interval", open_time,
-                 bool_or(source = 'rest' AND receive_time >= open_time + bar_width("interval")) AS confirmed
+                 bool_or(source = 'rest' AND receive_time >= open_time + candle_width("interval")) AS confirmed
           FROM kline_update WHERE venue = $venue AND date >= {first_date}
           GROUP BY ALL),
         asked AS (
           SELECT symbol, make_timestamp(from_ns // 1000) AS from_time, make_timestamp(to_ns // 1000) AS to_time
           FROM (VALUES {values}) AS v(symbol, from_ns, to_ns)),
         series AS (
-          SELECT symbol, "interval", bar_width("interval") AS width, min(low) AS low, max(high) AS high,
+          SELECT symbol, "interval", candle_width("interval") AS width, min(low) AS low, max(high) AS high,
                  coalesce(any_value(origin), if("interval" = '1M', {FIRST_MONTH}, {FIRST_WEEK})) AS origin
           FROM (SELECT DISTINCT symbol, unnest(CAST($intervals AS VARCHAR[])) AS "interval", NULL::TIMESTAMP AS origin,
                        TIMESTAMP '1970-01-01' AS low, TIMESTAMP '2200-01-01' AS high

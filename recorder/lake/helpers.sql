@@ -8,3 +8,6 @@ CREATE OR REPLACE TEMP MACRO last_date(t) AS CAST(utc_to(t) AS DATE) + 1;
 -- Width of a candle or bar: '1m' '5s' '1h' '1d' '1w', '1M' for a month, or any INTERVAL text such as '90 seconds'.
 CREATE OR REPLACE TEMP MACRO bar_width(width) AS
   CASE WHEN width = '1M' THEN INTERVAL 1 MONTH ELSE CAST(width AS INTERVAL) END;
+-- The same for an interval that a row says; null where it says nothing that we know.
+CREATE OR REPLACE TEMP MACRO candle_width(width) AS
+  CASE WHEN width = '1M' THEN INTERVAL 1 MONTH ELSE TRY_CAST(width AS INTERVAL) END;

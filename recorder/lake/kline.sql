@@ -5,7 +5,7 @@ CREATE OR REPLACE TEMP MACRO klines_since(first_date) AS TABLE
 WITH
 -- What REST says after the close stands above every push; before the close it is a push like any other.
 word AS (
-  SELECT *, source = 'rest' AND receive_time >= open_time + bar_width("interval") AS confirms
+  SELECT *, coalesce(source = 'rest' AND receive_time >= open_time + candle_width("interval"), false) AS confirms
   FROM kline_update
   WHERE date >= first_date),
 candle AS (
@@ -46,13 +46,13 @@ CREATE OR REPLACE TEMP VIEW kline AS SELECT * FROM klines_since(DATE '1970-01-01
 CREATE OR REPLACE TEMP MACRO kline_differences_since(first_date) AS TABLE
 WITH
 word AS (
-  SELECT *, source = 'rest' AND receive_time >= open_time + bar_width("interval") AS confirms,
+  SELECT *, coalesce(source = 'rest' AND receive_time >= open_time + candle_width("interval"), false) AS confirms,
          (seq << 15) | idx AS rank, CAST(trade_count AS DECIMAL(30,12)) AS trades
   FROM kline_update
   WHERE date >= first_date AND open_time >= first_date),
 heard AS MATERIALIZED (
   SELECT
-    venue, symbol, "interval", open_time, open_time + bar_width("interval") AS close_time,
+    venue, symbol, "interval", open_time, open_time + candle_width("interval") AS close_time,
     [{'field': 'open', 'push': arg_max(open, rank) FILTER (source <> 'rest'),
       'rest': arg_max(open, rank) FILTER (confirms)},
      {'field': 'high', 'push': arg_max(high, rank) FILTER (source <> 'rest'),

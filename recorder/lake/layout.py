@@ -18,7 +18,9 @@ from recorder.lake.schema import tables
 
 FORMAT = 1
 FORMAT_FILE = "LAKE.json"
-FOLDERS = ("schema", "journal", "closed", "hot", "sealed", "pins")
+# Made in the direction in which rows move, since `cp -r` copies in the order in which folders were made: each row is
+# then in what it copies at least once, see copies.py.
+FOLDERS = ("schema", "journal", "closed", "hot", "sealed", "pins", "manifest")
 NO_ROWS = "date=1970-01-01/empty.parquet"
 
 

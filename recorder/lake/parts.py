@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 import structlog
 
 from recorder.journal.format import HEADER_SIZE, Record
-from recorder.journal.reader import scan_segment, segments
+from recorder.journal.reader import first_seq, scan_segment, segments
+from recorder.lake.copies import Notes
 from recorder.lake.disk import leftovers, make_folder, publish, sync_folder
 from recorder.lake.faults import point
 from recorder.lake.names import PART, PartName, day_window, hour_of, hour_window, path_of, table_files
@@ -77,6 +78,8 @@ class PartMaker:
         self.archive = Archive(root, rec, reserve) if keep_raw else None
         for path in leftovers(root / "hot", ROLE, rec):  # B0
             path.unlink(missing_ok=True)
+        self.notes = Notes(root, rec)
+        self.made: list[str] = []  # parts that are not noted yet
         self.rows = RowMaker(root, rec)
         self.marked_before = -1  # hours before this one have their marks
 
@@ -105,12 +108,20 @@ class PartMaker:
         make_folder(path.parent)
         publish(path, lambda partial: write_file(partial, table, name, rows), ROLE)
         self.rows.covered[table].add(name)
+        self.made.append(f"{table}/{name}")
 
     def _retire(self, batch: Batch) -> None:
         """B4: their rows are in parts. What is damaged is kept aside for people."""
+        going = {*batch.done, *batch.damaged}
+        if not going:
+            return
         if self.archive is not None:
             for path in (*batch.done, *batch.damaged):
                 self.archive.keep(path)
+        left = [path for path in segments(self.journal) if path not in going]
+        self.notes.add(first_seq(left[0]) - 1 if left else batch.records[-1].seq if batch.records else 0, self.made)
+        self.made = []
+        point("writer noted")
         for path in batch.done:
             point("writer remove")
             path.unlink(missing_ok=True)
@@ -120,9 +131,8 @@ class PartMaker:
             point("writer set aside")
             path.rename(aside / path.name)
             log.error("segment damaged, its good records are in parts", segment=path.name, kept=str(aside))
-        if batch.done or batch.damaged:
-            point("writer removed")
-            sync_folder(self.journal)
+        point("writer removed")
+        sync_folder(self.journal)
 
     def mark_closed(self) -> None:
         """B5: hours before that of the oldest record still in the journal, and their days, get no more rows."""

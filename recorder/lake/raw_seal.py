@@ -171,6 +171,7 @@ class _Work:
             self.seal(min(batch.hour, self.now_ns // HOUR_NS - MARGIN_HOURS))
         self.day = day
         self.report.rows += self.maker.write(batch)
+        self.maker.made.clear()  # no segment goes, so that nothing is noted
 
     def tell_holes(self) -> None:
         """A gap for each stream that was live around a hole, after all other rows."""

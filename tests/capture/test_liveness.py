@@ -172,8 +172,8 @@ def test_a_stream_that_never_spoke_is_compared_with_what_rest_said_first() -> No
 def test_a_sister_that_spoke_alone_tells_within_seconds() -> None:
     pulse = Pulse(0.0)
     pulse.spoke(100.0, 5.0)
-    pulse.sister_spoke(99.0)
-    assert not pulse.doubts(103.0), "it spoke before"
+    pulse.sister_spoke(100.9)
+    assert not pulse.doubts(103.0), "both may have told of the same"
     pulse.sister_spoke(104.0)
     pulse.sister_spoke(105.0)
     assert not pulse.doubts(105.9)
@@ -183,10 +183,10 @@ def test_a_sister_that_spoke_alone_tells_within_seconds() -> None:
 def test_how_long_a_stream_takes_to_follow_its_sister_is_learned() -> None:
     pulse = Pulse(0.0, lags_needed=2)
     pulse.spoke(100.0, 5.0)
-    pulse.sister_spoke(101.0)
+    pulse.sister_spoke(101.1)
     assert not pulse.doubts(110.0), "not known yet"
-    pulse.spoke(105.0, 5.0)
-    pulse.sister_spoke(106.0)
+    pulse.spoke(105.1, 5.0)
+    pulse.sister_spoke(106.2)
     pulse.spoke(108.0, 3.0)
     pulse.sister_spoke(110.0)
     assert not pulse.doubts(121.9)
@@ -196,7 +196,7 @@ def test_how_long_a_stream_takes_to_follow_its_sister_is_learned() -> None:
 def test_a_stream_that_comes_back_by_itself_long_after_its_sister_called_had_a_hole() -> None:
     pulse = Pulse(0.0)
     pulse.spoke(100.0, 1.0)
-    pulse.sister_spoke(101.0)
+    pulse.sister_spoke(101.1)
     assert pulse.spoke(101.5, 1.5) is False
     pulse.sister_spoke(103.0)
     assert pulse.spoke(107.0, 5.5) is True

@@ -22,7 +22,7 @@ def test_a_new_lake_has_a_format_its_folders_and_the_types_of_every_table(tmp_pa
     assert json.loads((root / "LAKE.json").read_text()) == {"format": 1}
     assert (root / "lake.sql").read_text() == "SELECT 1;\n"
     assert {p.name for p in root.iterdir() if p.is_dir()} == {
-        *("schema", "journal", "closed", "hot", "sealed", "pins"),
+        *("schema", "journal", "closed", "hot", "sealed", "pins", "manifest"),
     }
     for name, table in tables().items():
         with pq.ParquetFile(root / "schema" / name / NO_ROWS) as file:
