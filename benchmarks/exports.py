@@ -114,10 +114,9 @@ def main(minutes: int = MINUTES) -> None:
         print(f"{books:,} books of 100 levels a side")
         print(f"{'target':12} {'seconds':>8} {'rows':>10} {'rows/s':>10} {'x read':>7} {'peak MiB':>9}")
         floor = None
-        for name, job in {
-            "read only": Read(lake),
-            **{target: Export(lake, target, Path(folder) / out) for target, out in TARGETS.items()},
-        }.items():
+        jobs: dict[str, Callable[[], int]] = {"read only": Read(lake)}
+        jobs |= {target: Export(lake, target, Path(folder) / out) for target, out in TARGETS.items()}
+        for name, job in jobs.items():
             found = measure(job)
             if found is None:
                 print(f"{name:12} not measured; is the package installed?")

@@ -1,7 +1,7 @@
 """Replay at full speed: frames a second from one lake to one bare client, and the memory of the replay.
 
-The lake has 38 symbols in the venue's proportions: books of up to 100 levels a side (2.3 kB a frame on average), quotes,
-trades and candles, about 230 frames a second of market time. The client reads bytes and counts frames, no more.
+The lake has 38 symbols in the venue's proportions: books of up to 100 levels a side (2.6 kB a frame on average),
+quotes, trades and candles, about 230 frames a second of market time. The client reads bytes and counts frames, no more.
 Goal: 20,000 frames a second. A second run, of books only, shows what they cost; the third reads sealed files.
 """
 

@@ -22,6 +22,7 @@ from recorder.capture.state import CaptureState, TopicState
 from recorder.capture.streams import Event
 from recorder.capture.tempo import Tempo
 from recorder.errors import VenueError
+from recorder.venues.hashkey.subscribe import TRADES
 
 log = structlog.get_logger()
 LOOK_SECONDS = 1.0
@@ -29,6 +30,7 @@ GRACE_SECONDS = 1.0  # what an answer knows may be on its way to us
 TICKER_LAGS = (
     5  # how often a ticker must have followed a trade before a trade can tell: its cadence is not documented well
 )
+MOST_ASKED = 6  # questions under way; the others wait for the next look
 MANY_STALE = 3  # streams of a connection
 REGULAR_SECONDS = 5.0  # a stream that REST knows nothing of is stale only if it used to speak at least so often
 
@@ -54,6 +56,7 @@ class Watch:
         self._site = {"site": site} if site else {}
         self._emit = emit
         self._scale = tempo.pace / 1e9
+        self._under_way = 0  # questions
         self._pulses: dict[Name, Pulse] = {}
         self._of_line: dict[int, Pulse] = {}
         self._frames: dict[Name, int] = {}  # of each topic when we last looked
@@ -71,6 +74,7 @@ class Watch:
     def look(self, monotonic_ns: int) -> list[Coroutine[Any, Any, None]]:
         """Take in what came since the last look; returns the questions that are to be asked."""
         now = monotonic_ns * self._scale
+        doubted: list[tuple[tuple[bool, bool, float], Name, Line, Leg, TopicState, Pulse]] = []
         asking = []
         for key, line in self._lines.items():
             leg = line.leg
@@ -84,9 +88,13 @@ class Watch:
                     continue  # not subscribed: nothing can be expected
                 pulse = self._take_in((key, ask), leg, topic, now)
                 if pulse.doubts(now):
-                    pulse.asked()
-                    asking.append(self._ask((key, ask), line, leg, topic, pulse))
+                    rank = pulse.awaited is None, not (pulse.has_spoken or pulse.tries), pulse.heard - now
+                    doubted.append((rank, (key, ask), line, leg, topic, pulse))
             asking += self._look_at_line(key, line, leg, now)
+        doubted.sort(key=lambda each: each[0])  # REST is slow: what is most likely to be dead goes first
+        for _, name, line, leg, topic, pulse in doubted[: max(0, MOST_ASKED - self._under_way)]:
+            pulse.asked()
+            asking.append(self._ask(name, line, leg, topic, pulse))
         return asking
 
     def _listen_anew(self, key: int, leg: Leg) -> None:
@@ -112,9 +120,15 @@ class Watch:
             topic.longest_ns = 0
         elif not pulse.has_spoken:
             pulse.heard = max(pulse.heard, heard)  # when it was proved
+            pulse.has_baseline |= topic.topic == TRADES and self._is_brought_by_another(leg, topic)
         if pulse.awaited is None and now - heard > TOGETHER_SECONDS:
             pulse.sister_spoke(self._sister_ns(leg, topic) * self._scale)
         return pulse
+
+    def _is_brought_by_another(self, leg: Leg, topic: TopicState) -> bool:
+        ask = (topic.topic, topic.symbol)
+        others = (line.leg.topics.get(ask) for line in self._lines.values() if line.leg not in (None, leg))
+        return any(other is not None and other.is_proved for other in others)
 
     def _tell_hole(self, leg: Leg, topic: TopicState) -> None:
         gap = leg.hole(topic)
@@ -148,7 +162,11 @@ class Watch:
 
     async def _ask(self, name: Name, line: Line, leg: Leg, topic: TopicState, pulse: Pulse) -> None:
         frames = topic.frames
-        moved = await self._has_moved(name, topic, pulse)
+        self._under_way += 1
+        try:
+            moved = await self._has_moved(name, topic, pulse)
+        finally:
+            self._under_way -= 1
         if topic.frames != frames or line.leg is not leg or not leg.is_open:
             pulse.dropped()
             return

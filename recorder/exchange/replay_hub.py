@@ -8,7 +8,7 @@ import asyncio
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from recorder.exchange.connection import Connection
@@ -17,79 +17,27 @@ from recorder.exchange.ledger import Ledger
 from recorder.exchange.registry import Key, Registry
 from recorder.exchange.replay_clock import PushTime, ReplayClock
 from recorder.exchange.replay_options import ReplayOptions
-from recorder.exchange.replay_pushes import ReplayV1, ReplayV2
-from recorder.exchange.replay_rows import REST, V1, V2, Entry, Kind
-from recorder.exchange.replay_series import Played
+from recorder.exchange.replay_rows import Entry, Kind
+from recorder.exchange.replay_stage import Lake, Stage, api_of, symbols_of
 from recorder.exchange.replay_tape import BOTH_APIS, SECOND, LineEvent, Tape
-from recorder.exchange.series import Series
-from recorder.exchange.source import MS, Event, Index, Mark, Traded
+from recorder.exchange.source import MS
 
 BURST = 32  # entries between two looks at the clients
 UNREAD = 2 * 1024 * 1024  # bytes a client may leave unread before the replay waits for it
 LOOK_SECONDS = 0.001  # at a client that we wait for
 TOGETHER = 10 * SECOND  # lines that come back within so much of each other come back together
-COPIES = 256  # pushes of a stream among which the copy of one is looked for
-FRESH_MS = 2_000  # a trade that V1 sent later than this after it happened is history: V2 never told it
-
-
-class Lake:
-    """A `Source` that only says what is listed: the hub itself plays the tape, since it must wait for clients."""
-
-    waits = True
-
-    def __init__(self, start_ns: int, played: dict[str, Played]) -> None:
-        self.start_ns = start_ns
-        self.series: dict[str, Series] = dict(played)
-
-    def next_time(self) -> int | None:
-        return None
-
-    def advance(self, until_ns: int) -> Iterator[Event]:
-        return iter(())
-
-    def marks(self, now_ms: int) -> list[Mark]:
-        return []
-
-    def indices(self, now_ms: int) -> list[Index]:
-        return []
-
-
-class Lines:
-    """Which connections the recorder had on each API, as its events tell."""
-
-    def __init__(self) -> None:
-        self._open: dict[str, set[tuple[str, int]]] = {api: set() for api in BOTH_APIS}
-
-    def take(self, event: LineEvent) -> list[str]:
-        """The APIs whose last connection has ended with this event."""
-        if event.what == "start":  # whatever the run before had is gone
-            ended = [api for api, conns in self._open.items() if conns]
-            for conns in self._open.values():
-                conns.clear()
-            return ended
-        conns = self._open.get(event.api, set())
-        had = bool(conns)
-        if event.what == "connect":
-            conns.add((event.session, event.conn))
-            return []
-        conns.discard((event.session, event.conn))
-        return [event.api] if had and not conns else []
-
-    def are_shared(self) -> bool:
-        """Whether two connections bring the same."""
-        return any(len(conns) > 1 for conns in self._open.values())
 
 
 class ReplayHub(Hub):
     """Plays one tape to all clients."""
 
     def __init__(self, tape: Tape, clock: ReplayClock, ledger: Ledger, options: ReplayOptions) -> None:
-        self.played = _played(tape)
-        super().__init__(Lake(tape.start_ns, self.played), clock, ledger, options.settle_seconds)
-        self.position = PushTime(clock)
-        self.v1 = self._v1 = ReplayV1(self.source, self.v1_clients, self.position, self.played)
-        self.v2 = self._v2 = ReplayV2(self.source, self.v2_clients, self.position, self.played)
-        self._v1.indices.update((name, Index(name, "", "", "", 0)) for name in tape.indices)  # known, nothing said
+        source = Lake(tape.start_ns, symbols_of(tape))
+        super().__init__(source, clock, ledger, options.settle_seconds)
+        self.stage = Stage(tape, source, self.v1_clients, self.v2_clients, PushTime(clock))
+        self.played = source.played
+        self.v1 = self._v1 = self.stage.v1
+        self.v2 = self.stage.v2
         self.connections: Callable[[], Iterable[Connection]] = lambda: ()
         self.step_faults: Callable[[], None] = lambda: None
         self.down: set[str] = set()  # APIs that turn clients away
@@ -99,28 +47,19 @@ class ReplayHub(Hub):
         self._time = clock
         self._registries: dict[str, Registry] = {"v1": self.v1_clients, "v2": self.v2_clients}
         self._missing: dict[str, Counter[Key]] = {api: Counter() for api in BOTH_APIS}  # who was there at the cut
-        self._lines = Lines()
         self._ahead: list[Entry] = []  # line events still to come, the next one last
         self._gap_began = 0.0
-        self._said: dict[tuple[Kind, str], dict[bytes, int]] = {}  # while two connections bring the same
-        self._handlers = self._table()
-        for entry in tape.lines:
-            if entry.moment < tape.start_ns:
-                self._lines.take(entry.data)
-        for entry in tape.before():
-            self._handlers[entry.kind](entry)
-        self._v1.forget_news()
 
     # -- the pace
 
     async def run(self) -> None:
         """Until all is played."""
-        await self._settle()
-        self.clock.begin()
         self._ahead = [entry for entry in reversed(self._tape.lines) if entry.moment >= self._tape.start_ns]
         windows = self._tape.windows()
         upcoming = asyncio.create_task(asyncio.to_thread(next, windows, None))
         try:
+            await self._settle()
+            self.clock.begin()
             while (window := await upcoming) is not None:
                 upcoming = asyncio.create_task(asyncio.to_thread(next, windows, None))
                 await self._play(window)
@@ -129,16 +68,16 @@ class ReplayHub(Hub):
         await self._end()
 
     async def _play(self, window: list[Entry]) -> None:
-        handlers, burst = self._handlers, 0
+        show, burst = self.stage.show, 0
         for entry in window:
             if entry.kind is Kind.LINE:
                 await self._line(entry)
                 continue
             if entry.moment > self._time.limit:
                 await self._reach(entry.moment)
-            if self.down and (api := _api(entry)) in self.down:
+            if self.down and (api := api_of(entry)) in self.down:
                 await self._come_back(entry.moment, [api])  # a row proves that its line was up
-            handlers[entry.kind](entry)
+            show(entry)
             self.frames += 1
             burst += 1
             if burst >= BURST:
@@ -221,11 +160,11 @@ class ReplayHub(Hub):
         event: LineEvent = entry.data
         self._ahead.pop()
         if event.what == "start":  # the run before ended some time after its last row, without a word
-            await self._go_down(self._lines.take(event))
+            await self._go_down(self.stage.lines.take(event))
             await self._pass(entry.moment)
             return
         await self._pass(entry.moment)
-        await self._go_down(self._lines.take(event))
+        await self._go_down(self.stage.lines.take(event))
         if event.what == "connect" and event.api in self.down:
             await self._come_back(entry.moment, [event.api])
 
@@ -242,6 +181,7 @@ class ReplayHub(Hub):
         """Cut everybody off and turn away who comes; all that was said before arrives."""
         if not apis or not self.frames:
             return  # nothing was played yet: the tape begins with the recorder's own beginning
+        self._v1.tick(self._time.limit // MS)  # what waits for V1's next batch is said before
         await self._arrived(apis)
         self._gap_began = time.monotonic()
         self.down.update(apis)
@@ -254,16 +194,7 @@ class ReplayHub(Hub):
                 connection.cut("gap")
         now = self._time.limit
         until = min((entry.moment for entry in self._ahead if entry.data.what == "connect"), default=now)
-        lost = {
-            gap.symbol
-            for gap in self._tape.trade_gaps
-            if not gap.healed and gap.from_ns <= until + TOGETHER and gap.to_ns >= now - TOGETHER
-        }
-        for symbol, series in self.played.items():
-            for api in apis:
-                series.forget(api, lost_trades=symbol in lost)
-        if "v1" in apis:
-            self._v1.forget_prices()
+        self.stage.forget(apis, now - TOGETHER, until + TOGETHER)
         self._ledger.event(0, "gap", apis=sorted(apis), phase="begin", time_ns=now)
 
     async def _come_back(self, moment: int, apis: list[str]) -> None:
@@ -295,114 +226,3 @@ class ReplayHub(Hub):
     def _still_missing(self, api: str) -> list[Key]:
         registry = self._registries[api]
         return [key for key, count in self._missing[api].items() if len(registry.subscribers(key)) < count]
-
-    # -- what happens
-
-    def _table(self) -> list[Callable[[Entry], None]]:
-        by_kind: dict[Kind, Callable[[Entry], None]] = {
-            Kind.DEPTH: self._depth,
-            Kind.TRADE: self._trades,
-            Kind.BBO: self._bbo,
-            Kind.KLINE: self._bars,
-            Kind.TICKER: self._ticker,
-            Kind.DELTA: self._delta,
-            Kind.MARK: self._mark,
-            Kind.INDEX: self._index,
-        }
-        return [by_kind[kind] for kind in sorted(by_kind)]
-
-    def _is_copy(self, entry: Entry, frame: bytes) -> bool:
-        """Whether the recorder got this push by a second connection, and the replay has said it already."""
-        if not self._lines.are_shared():
-            return False
-        said = self._said.setdefault((entry.kind, entry.symbol), {})
-        if said.get(frame, entry.conn) != entry.conn:
-            del said[frame]
-            return True
-        said[frame] = entry.conn
-        if len(said) > COPIES:
-            del said[next(iter(said))]
-        return False
-
-    def _depth(self, entry: Entry) -> None:
-        if self._is_copy(entry, entry.data.frame):
-            return
-        series = self.played[entry.symbol]
-        series.shown = entry.data
-        if entry.source == REST:
-            return
-        series.fresh["depth"] = _api(entry)
-        self._v1.book(entry)
-        self._v2.told("depth", entry.symbol, entry.data.frame)
-
-    def _bbo(self, entry: Entry) -> None:
-        if self._is_copy(entry, entry.data):
-            return
-        self.played[entry.symbol].best = entry.data
-        self._v2.told("bbo", entry.symbol, entry.data)
-
-    def _trades(self, entry: Entry) -> None:
-        series = self.played[entry.symbol]
-        made = [series.trade(fill) for fill in entry.data]
-        told = [trade for trade in made if trade.row]
-        if not told:
-            return
-        self._v1.trades(entry, told)
-        if entry.source == V1 and entry.send_ms is not None:
-            told = [trade for trade in told if entry.send_ms - trade.time <= FRESH_MS]
-        self._v2.trades(series, told)
-        for trade in told:
-            self._v2.made_of(Traded(series, trade))
-
-    def _bars(self, entry: Entry) -> None:
-        series = self.played[entry.symbol]
-        for bar in entry.data.bars:
-            series.bar(entry.data.interval, bar)
-        if entry.source == REST:
-            return
-        series.fresh[f"kline_{entry.data.interval}"] = _api(entry)
-        self._v1.bars(entry)
-        self._v2.bars(entry.symbol, entry.data)
-
-    def _ticker(self, entry: Entry) -> None:
-        series = self.played[entry.symbol]
-        series.last_ticker, v2 = entry.data
-        series.fresh["realtimes"] = _api(entry)
-        self._v1.told(entry, "realtimes", b"[%b]" % entry.data[0])
-        self._v2.ticker(entry.symbol, v2)
-
-    def _delta(self, entry: Entry) -> None:
-        series = self.played[entry.symbol]
-        series.change(entry.data)
-        series.fresh["diffMergedDepth"] = "v1"
-        self._v1.changes(entry, series)
-
-    def _mark(self, entry: Entry) -> None:
-        mark = Mark(entry.symbol, *entry.data)
-        self._v1.mark(entry, mark)
-        self._v2.mark(mark)
-
-    def _index(self, entry: Entry) -> None:
-        self._v1.index(entry, Index(entry.symbol, *entry.data))
-
-
-def _api(entry: Entry) -> str:
-    """The API that brought it; '' for REST."""
-    return {V1: "v1", V2: "v2"}.get(entry.source, "")
-
-
-def _played(tape: Tape) -> dict[str, Played]:
-    """The symbols of a tape; its makers then know their decimals too."""
-    recorded: dict[str, dict[str, set[str]]] = {}
-    for view, symbol, interval in tape.recorded:
-        recorded.setdefault(symbol, {}).setdefault(view, set()).add(interval)
-    played = {
-        symbol: Played(
-            symbol,
-            tape.listings.get(symbol, []),
-            {view: frozenset(of) for view, of in recorded.get(symbol, {}).items()},
-        )
-        for symbol in tape.symbols
-    }
-    tape.context.decimals.update((symbol, series.instrument.price_decimals) for symbol, series in played.items())
-    return played

@@ -252,12 +252,13 @@ class Table(NamedTuple):
     columns: str
     make: Maker
     weight: float
+    is_wide: bool = False
     has_time: bool = True  # whether rows have an exchange_time for `--timing exchange` to go by
 
 
 LISTS = "bid_prices, bid_sizes, ask_prices, ask_sizes"
 TABLES: dict[str, Table] = {
-    "depth": Table(f"version, {LISTS}", depth, 1.0),
+    "depth": Table(f"version, {LISTS}", depth, 1.0, is_wide=True),
     "bbo": Table("version, bid_price, bid_size, ask_price, ask_size", bbo, 0.1),
     "trade": Table("trade_id, price, size, buyer_is_maker", trade, 0.1),
     "kline_update": Table(
@@ -268,7 +269,7 @@ TABLES: dict[str, Table] = {
         has_time=False,
     ),
     "ticker": Table('open, high, low, "last", volume, quote_volume', ticker, 0.1),
-    "depth_delta": Table(f"version, counter, is_snapshot, {LISTS}", depth_delta, 0.5),
+    "depth_delta": Table(f"version, counter, is_snapshot, {LISTS}", depth_delta, 0.5, is_wide=True),
     "mark_price": Table("price", mark_price, 0.05),
     "index_price": Table("price, average_price, formula", index_price, 0.05),
 }

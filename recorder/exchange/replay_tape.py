@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
 import orjson
+import pyarrow as pa
 
 from recorder.errors import LakeError
 from recorder.exchange.replay_options import ReplayOptions
@@ -21,7 +22,8 @@ from recorder.lake.times import moment
 SECOND = 1_000_000_000
 HOUR = 3600 * SECOND
 DAY = 24 * HOUR
-WINDOW = 4_000.0  # weight of a window; a book of 200 levels is 1
+WINDOW = 20_000.0  # weight of a window; a book is 1
+BATCH = 2048  # books that are numbers at a time
 KNOWN_TRADES = 100  # before the start, for REST and V1's history
 KNOWN_CANDLES = 1000
 KNOWN_DAYS = 2  # how long before the start is looked for what was known there
@@ -242,10 +244,21 @@ class Tape:
         rows = self._ask(f"SELECT s, sum(w), list(view) FROM ({counts}) GROUP BY 1 ORDER BY 1")
         return [(second, float(weight), views) for second, weight, views in rows]
 
-    def _entries(self, view: str, table: Table, where: str) -> Iterable[Entry]:
+    def _entries(self, view: str, table: Table, where: str) -> list[Entry]:
+        """Wide rows are turned into text in batches, so that they are never all in memory as numbers."""
         query = f"SELECT {COMMON}, {self._moment(table)} AS moment, {table.columns} FROM {view} WHERE {where}"
-        rows = self._retried(lambda: self.lake.sql(query).to_arrow_table())
-        return table.make(rows, self.context) if len(rows) else ()
+
+        def read() -> list[Entry]:
+            rows = self.lake.sql(query)
+            if not table.is_wide:
+                return self._made(table, rows.to_arrow_table())
+            batches = rows.to_arrow_reader(BATCH)
+            return [entry for batch in batches for entry in self._made(table, pa.Table.from_batches([batch]))]
+
+        return self._retried(read)
+
+    def _made(self, table: Table, rows: pa.Table) -> list[Entry]:
+        return list(table.make(rows, self.context)) if len(rows) else []
 
     # -- SQL
 

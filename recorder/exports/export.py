@@ -24,7 +24,7 @@ def export(
     *,
     on_gap: str = "refuse",
     interval: str = "1m",
-    clock_offset: ClockOffset = None,
+    clock_offset: int | str | None = None,
     venue: str | None = None,
     progress: bool = True,
 ) -> ExportReport:
@@ -40,16 +40,17 @@ def export(
         raise ExportError(f"--on-gap {on_gap}: no such way; one of {', '.join(get_args(OnGap))}")
     if not str(out):
         raise ExportError("--out is needed: where to write")
+    shift = _clock_offset(clock_offset)
     source = open_source(lake_path, symbol, start, end, venue)
     place, way = Path(out), _on_gap(on_gap)
     if target == "hftbacktest":
         from recorder.exports.hftbacktest import export_hftbacktest
 
-        return export_hftbacktest(source, place, on_gap=way, clock_offset=clock_offset, progress=progress)
+        return export_hftbacktest(source, place, on_gap=way, clock_offset=shift, progress=progress)
     if target == "nautilus":
         from recorder.exports.nautilus import export_nautilus
 
-        return export_nautilus(source, place, interval, on_gap=way, clock_offset=clock_offset, progress=progress)
+        return export_nautilus(source, place, interval, on_gap=way, clock_offset=shift, progress=progress)
     if target == "freqtrade":
         from recorder.exports.freqtrade import export_freqtrade
 
@@ -60,7 +61,17 @@ def export(
         return export_bars(source, place, interval, on_gap=way)
     from recorder.exports.tardis import export_tardis
 
-    return export_tardis(source, place, on_gap=way, clock_offset=clock_offset, progress=progress)
+    return export_tardis(source, place, on_gap=way, clock_offset=shift, progress=progress)
+
+
+def _clock_offset(asked: int | str | None) -> ClockOffset:
+    """'measured', or a number of ns as a number or as text."""
+    if asked is None or asked == "measured":
+        return "measured" if asked else None
+    try:
+        return int(asked)
+    except ValueError as error:
+        raise ExportError(f"--clock-offset {asked}: write 'measured' or a whole number of ns") from error
 
 
 def _on_gap(text: str) -> OnGap:

@@ -49,6 +49,19 @@ class ExportReport:
     def rows(self) -> int:
         return sum(file.rows for file in self.files)
 
+    def __str__(self) -> str:
+        """For people: what was written, where, and what to know of it."""
+        lines = [f"{file.rows:,} rows  {file.path}" for file in self.files]
+        lines += [f"note: {note}" for note in self.notes]
+        return "\n".join([*lines, f"what it holds and what it does not: {self.sidecar}"])
+
+    def as_dict(self) -> dict[str, Any]:
+        """What the JSON beside the files says."""
+        document = {key: value for key, value in asdict(self).items() if key != "sidecar"}
+        for file in document["files"]:
+            file["path"] = str(file["path"])
+        return document | {"rows": self.rows}
+
     def write(self, *packages: str) -> "ExportReport":
         """Put the JSON beside the files; `packages` are those whose versions matter."""
         self.versions = {"hashkey-recorder": __version__, "python": platform.python_version()}
@@ -58,9 +71,8 @@ class ExportReport:
             except PackageNotFoundError:
                 continue
         self.made_at = datetime.now(UTC).isoformat(timespec="seconds")
-        document = {key: value for key, value in asdict(self).items() if key != "sidecar"} | {"rows": self.rows}
         with whole(self.sidecar) as partial:
-            partial.write_text(json.dumps(document, indent=1, default=str) + "\n")
+            partial.write_text(json.dumps(self.as_dict(), indent=1) + "\n")
         return self
 
 

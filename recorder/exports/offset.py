@@ -29,7 +29,7 @@ def applied_offset(asked: ClockOffset, clock: Clock, latency: Latency, what: str
         measured = "no pong was measured in this range"
     else:
         measured = (
-            f"the venue's clock is {seconds(clock.offset_ns)} ahead of ours by the median of {clock.pongs} pongs "
+            f"the venue's clock is {_apart(clock.offset_ns)} ours by the median of {clock.pongs} pongs "
             f"({seconds(clock.lowest_ns or 0)} to {seconds(clock.highest_ns or 0)})"
         )
     ways = [f"--clock-offset {-latency.least_ns} adds that many ns to each local time, the least that is enough"]
@@ -42,11 +42,14 @@ def applied_offset(asked: ClockOffset, clock: Clock, latency: Latency, what: str
     )
 
 
+def _apart(ns: int) -> str:
+    return f"{seconds(abs(ns))} {'ahead of' if ns >= 0 else 'behind'}"
+
+
 def notes(clock: Clock, shift: int) -> list[str]:
     """What a reader of the sidecar should know."""
     if clock.offset_ns is None:
         return ["the clocks were never compared in this range: latencies may be off by any amount"]
     if abs(clock.offset_ns - shift) > LARGE_NS:
-        left = seconds(clock.offset_ns - shift)
-        return [f"the venue's clock was {left} ahead of the local times: latencies are off by as much"]
+        return [f"the venue's clock was {_apart(clock.offset_ns - shift)} the local times: latencies are off by as much"]
     return []

@@ -6,6 +6,7 @@ Times are microseconds: `timestamp` the venue's, `local_timestamp` ours. Numbers
 The day is that of the exchange time. The first book of each file, and the first after a gap, is a snapshot.
 """
 
+import gzip
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -205,8 +206,7 @@ def _write(path: Path, names: tuple[str, ...], batches: Batches) -> int:
     rows = 0
     with (
         whole(path) as partial,
-        pa.OSFile(str(partial), "wb") as sink,
-        pa.CompressedOutputStream(sink, pa.Codec("gzip", GZIP_LEVEL)) as packed,
+        gzip.open(partial, "wb", compresslevel=GZIP_LEVEL) as packed,
         pa.csv.CSVWriter(packed, schema, write_options=options) as writer,
     ):
         for batch in batches:

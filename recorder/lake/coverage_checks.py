@@ -7,8 +7,11 @@ from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
+import duckdb
+
+from recorder.errors import LakeError
 from recorder.lake.reader import Lake, open_lake
 from recorder.lake.schema import tables
 
@@ -21,6 +24,7 @@ TOP = 20  # levels: so many were found equal at equal versions; source: referenc
 BATCH = 2_000
 
 Level = tuple[Decimal, Decimal]
+T = TypeVar("T")
 
 
 class Stray(NamedTuple):
@@ -68,6 +72,19 @@ class Disagreement(NamedTuple):
     field: str
     rest: Decimal
     other: Decimal
+
+
+def told(answers: Iterator[T]) -> Iterator[T]:
+    """The same answers; LakeError where DuckDB cannot read the files."""
+    try:
+        yield from answers
+    except duckdb.Error as error:
+        raise LakeError(str(error).splitlines()[0]) from error
+
+
+def has_sessions(lake: Lake) -> bool:
+    """Whether the lake tells what was recorded."""
+    return bool(lake.sql("SELECT 1 FROM session LIMIT 1").fetchall())
 
 
 def open_bounded(root: Path) -> Lake:

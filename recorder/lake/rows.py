@@ -1,8 +1,8 @@
 """From journal records to the rows that the lake does not hold yet, as Arrow tables of our schema.
 
 Decoding is the venue's; this side knows what the lake holds: which seqs are covered by files, which trades
-are repetitions, how each instrument looked last. The writer makes parts of the tables, `open_lake(live=True)`
-shows them as they are.
+and books are repetitions, how each instrument looked last. The writer makes parts of the tables,
+`open_lake(live=True)` shows them as they are.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from recorder.journal.format import Kind, Record
 from recorder.lake.known_trades import KnownTrades
+from recorder.lake.known_versions import TABLES, KnownVersions
 from recorder.lake.names import Covered, covered, live, table_files
 from recorder.lake.schema import tables
 from recorder.venues.hashkey.columns import Columns
@@ -31,6 +32,7 @@ class RowMaker:
         self.rec = rec
         self.covered = covered(root, rec, tables()) if held is None else held
         self.trades = KnownTrades(root, rec)
+        self.versions = {name: KnownVersions(root, rec, name) for name in TABLES}
         self.context = Context()
         self._knows_instruments = False
 
@@ -47,6 +49,8 @@ class RowMaker:
                 rows = rows.filter(pa.array(fresh))
             if name == "trade":
                 rows = self._new_trades(rows)
+            elif name in self.versions and (new := self.versions[name].is_new(rows)) is not None:
+                rows = rows.filter(pa.array(new))
             if len(rows):
                 made[name] = rows
         return made

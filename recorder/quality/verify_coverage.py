@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
+from recorder.errors import LakeError
 from recorder.lake.coverage_checks import (
     TOP,
     Disagreement,
@@ -18,9 +19,11 @@ from recorder.lake.coverage_checks import (
     delta_series,
     delta_steps,
     disagreements,
+    has_sessions,
     open_bounded,
     silent_holes,
     stray_rows,
+    told,
 )
 from recorder.lake.reader import Lake
 from recorder.lake.times import Moment, moment
@@ -35,7 +38,16 @@ def check_coverage(root: Path, start: Moment = None, end: Moment = None) -> Iter
     low, high = moment(start), moment(end)
     first = f"{low:%Y-%m-%d}" if low else FIRST_DATE
     last = f"{high:%Y-%m-%d}" if high else LAST_DATE
-    lake = open_bounded(root)
+    try:
+        yield from told(_all(open_bounded(root), first, last))
+    except LakeError as error:
+        yield Finding("coverage", str(root), f"cannot be checked: {error}", "mend the files named above first", False)
+
+
+def _all(lake: Lake, first: str, last: str) -> Iterator[Finding]:
+    if not has_sessions(lake):
+        yield Finding("coverage", "session", "has no rows, so nothing tells what was recorded", "", False)
+        return
     yield from check_rows_are_covered(lake, first, last)
     yield from check_counters(lake, first, last)
     yield from check_delta_books(lake, first, last)

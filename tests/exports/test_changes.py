@@ -19,7 +19,7 @@ LIST = pa.list_(pa.decimal128(30, 12))
 
 def batch(books: Sequence[Book]) -> pa.RecordBatch:
     def lists(side: int, size: bool) -> pa.Array:
-        ordered = [sorted(book[side].items(), reverse=side == 2) for book in books]
+        ordered = [sorted((book[2], book[3])[side - 2].items(), reverse=side == 2) for book in books]
         return pa.array([[level[size] for level in levels] for levels in ordered], LIST)
 
     columns = {
@@ -123,7 +123,7 @@ def test_only_asks_with_more_decimals_do_not_bend_the_bids() -> None:
 
 def test_prices_far_apart_are_told_apart() -> None:
     far = {Decimal("0.000000000001"): Decimal(1), Decimal("9000000"): Decimal(2)}
-    books = [(n, n, {}, {price: size + n for price, size in far.items()}) for n in range(2000)]
+    books: list[Book] = [(n, n, {}, {price: size + n for price, size in far.items()}) for n in range(2000)]
     assert run(books, 2000)[0] == distinct(books)
 
 
@@ -144,7 +144,7 @@ def test_after_a_reset_the_book_is_given_whole() -> None:
 
 def test_a_book_older_than_the_one_before_is_left_out_and_counted() -> None:
     books = random_books(4, 6)
-    late = (books[1][0], books[5][1] + 1, {Decimal(1): Decimal(1)}, {})
+    late: Book = (books[1][0], books[5][1] + 1, {Decimal(1): Decimal(1)}, {})
     seen, differ = run([*books, late], 2)
     assert seen == distinct(books)
     assert differ.stale == 1

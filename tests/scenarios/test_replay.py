@@ -60,30 +60,56 @@ def replay(lake: Path, folder: Path) -> Iterator[Exchange]:
         assert process.wait(PATIENCE_SECONDS) == 0
 
 
-def has_books_after(run: Recorder, seq: int) -> bool:
-    return rows(run.data, f"SELECT count(DISTINCT symbol) >= 4 FROM depth WHERE seq > {seq}") == [(True,)]
+FAULTS = """
+[[fault]]            # the V2 line goes away alone
+after = "subscribed"
+api = "v2"
+at = 3
+kind = "cut"
+
+[[fault]]            # and the V1 line
+after = "subscribed"
+api = "v1"
+at = 6
+kind = "cut"
+"""
 
 
-def record_with_a_gap(folder: Path) -> Path:
-    """A lake of the simulator's market whose recorder was killed and, later, started again."""
+def record_with_gaps(folder: Path) -> Path:
+    """A lake of the simulator's market: each line was cut once, then the recorder killed and started again."""
     folder.mkdir()
-    with exchange(folder, *SYMBOLS, "--rate", "5") as market, recorder(folder, market, **STREAMS) as run:
+    script = folder / "faults.toml"
+    script.write_text(FAULTS)
+    options = (*SYMBOLS, "--rate", "5", "--faults", str(script))
+    back = "SELECT count(*) FROM session WHERE event = 'connect' AND seq > {}"
+    with exchange(folder, *options) as market, recorder(folder, market, **STREAMS) as run:
         recording_is_under_way(run)
+        wait_until(lambda: rows(run.data, back.format(0)) == [(4,)], "both lines were lost and came back")
+        live_again(run)
         run.kill(capture=True, writer=True)
-        market.wait_for_market(300)
         run.start()
-        last = int(str(rows(run.data, "SELECT max(seq) FROM depth")[0][0]))
-        wait_until(lambda: has_books_after(run, last), "books arrive again")
+        wait_until(lambda: rows(run.data, back.format(0)) == [(6,)], "the second run has connected")
+        live_again(run)
         assert run.stop() == 0, run.log()
     return run.data
+
+
+def live_again(run: Recorder) -> None:
+    """Until books of all symbols, and candles, have come after the last connect."""
+    query = (
+        "SELECT (SELECT count(DISTINCT symbol) FROM depth WHERE seq > c), "
+        "(SELECT count(*) > 0 FROM kline_update WHERE seq > c) "
+        "FROM (SELECT max(seq) AS c FROM session WHERE event = 'connect')"
+    )
+    wait_until(lambda: rows(run.data, query) == [(4, True)], "books and candles arrive again")
 
 
 def stored(lake: "api.Lake", channel: str) -> list[tuple[Any, ...]]:
     return lake.sql(QUERIES[channel]).fetchall()
 
 
-def test_what_is_recorded_of_a_replay_is_the_replayed_lake_over_its_gap(tmp_path: Path) -> None:
-    first = record_with_a_gap(tmp_path / "first")
+def test_what_is_recorded_of_a_replay_is_the_replayed_lake_over_its_gaps(tmp_path: Path) -> None:
+    first = record_with_gaps(tmp_path / "first")
     with replay(first, tmp_path / "second") as market, recorder(tmp_path / "second", market, **STREAMS) as run:
         market.wait_for_event("finished", 120)
         assert run.stop() == 0, run.log()
@@ -94,7 +120,7 @@ def test_what_is_recorded_of_a_replay_is_the_replayed_lake_over_its_gap(tmp_path
         missing = [row for row in expected if row not in found]
         assert not missing, f"{channel}: {len(missing)} of {len(expected)} missing, first {str(missing[0])[:300]}"
         assert found == expected, f"{channel}: {len(found)} rows, expected {len(expected)} in the same order"
-    gaps = "SELECT DISTINCT symbol, channel FROM gap ORDER BY ALL"
+    gaps = "SELECT symbol, channel, count(DISTINCT from_ns) FROM gap GROUP BY ALL ORDER BY ALL"
     assert after.sql(gaps).fetchall() == before.sql(gaps).fetchall()
     healed = "SELECT symbol, bool_or(healed) FROM gap WHERE channel = 'trade' GROUP BY ALL ORDER BY ALL"
     assert after.sql(healed).fetchall() == before.sql(healed).fetchall()
