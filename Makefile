@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test setup check fast slow bench format tables clean
+.PHONY: demo test setup check fast slow long bench format tables clean
 demo: .venv/ready ## simulated exchange, record, query, show
 	$(BIN)/recorder demo
 
@@ -15,10 +15,13 @@ check: .venv/dev-ready
 	$(BIN)/recorder tables --check
 
 fast: .venv/dev-ready
-	$(BIN)/pytest -q -n 2 -m "not slow"
+	$(BIN)/pytest -q -n 2 -m "not slow and not long"
 
 slow: .venv/dev-ready
 	$(BIN)/pytest -q -n 2 -m slow
+
+long: .venv/dev-ready
+	$(BIN)/pytest -q -n 2 -m long
 
 bench: .venv/dev-ready
 	$(BIN)/python -m benchmarks

@@ -51,5 +51,7 @@ def notes(clock: Clock, shift: int) -> list[str]:
     if clock.offset_ns is None:
         return ["the clocks were never compared in this range: latencies may be off by any amount"]
     if abs(clock.offset_ns - shift) > LARGE_NS:
-        return [f"the venue's clock was {_apart(clock.offset_ns - shift)} the local times: latencies are off by as much"]
+        return [
+            f"the venue's clock was {_apart(clock.offset_ns - shift)} the local times: latencies are off by as much"
+        ]
     return []

@@ -395,7 +395,9 @@ async def test_the_ledger_has_every_frame_that_was_due_once(tmp_path: Path, seed
 
         due = {core(frame) for frame in plain.sent(conn) if frame.get("data")}
         said = {core(frame) for frame in sent if frame.get("data")}
-        kept = {core(line["withheld"]) for line in case.withheld() if line["conn"] == conn and line["withheld"].get("data")}
+        kept = {
+            core(line["withheld"]) for line in case.withheld() if line["conn"] == conn and line["withheld"].get("data")
+        }
         assert due == said | kept
 
 

@@ -33,7 +33,12 @@ def bars(made: Made, out: Path, **wishes: Any) -> Any:
     ],
 )
 def test_a_wrong_wish_says_what_is_right(whole_lake: Made, wishes: dict[str, Any], word: str) -> None:
-    asked: dict[str, Any] = {"target": "bars", "lake_path": whole_lake.path, "symbol": whole_lake.symbol, "out": "b.csv"}
+    asked: dict[str, Any] = {
+        "target": "bars",
+        "lake_path": whole_lake.path,
+        "symbol": whole_lake.symbol,
+        "out": "b.csv",
+    }
     asked |= wishes
     with pytest.raises(ExportError, match=word):
         export(**asked, progress=False)

@@ -19,7 +19,7 @@ from recorder.quality.verify_coverage import check_coverage
 from tests.scenarios.support import Exchange, Recorder, exchange, recorder, wait_until
 from tests.scenarios.test_run import recording_is_under_way, rows
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 SYMBOL = "ETHUSD"
 V1_HISTORY = 60  # trades
 MINUTE = 60

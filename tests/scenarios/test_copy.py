@@ -15,7 +15,7 @@ from recorder.quality.verify import verify
 from tests.scenarios.support import exchange, recorder, run_cli
 from tests.scenarios.test_run import SYMBOLS, recording_is_under_way
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 COPIES = 5
 VIEWS = (*(table.view for table in tables().values()), "kline", "coverage", "instrument_now")
 ONCE = """

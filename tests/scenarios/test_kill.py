@@ -27,6 +27,8 @@ def test_a_killed_process_costs_nothing_that_gap_does_not_name(tmp_path: Path, c
             run.kill(capture=capture, writer=writer)
             if capture:
                 run.start()
+        lock = run.data / "journal" / "main" / "LOCK"
+        wait_until(lambda: lock.read_text().strip() == str(run.running.pid), "the last start holds the lock")
         known = rows(run.data, "SELECT coalesce(max(seq), 0) FROM depth")[0][0]
         wait_until(
             lambda: rows(run.data, f"SELECT count(DISTINCT symbol) >= 8 FROM depth WHERE seq > {known}") == [(True,)],

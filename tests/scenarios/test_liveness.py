@@ -24,7 +24,7 @@ from recorder.exchange.registry import Key, Registry, Subscription
 from recorder.journal.format import Kind
 from tests.capture.test_run import SYMBOLS, Running, events, recording, records, settings
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 PACE = 10.0
 SECOND = 1_000_000_000
 BUSY, OTHER = SYMBOLS

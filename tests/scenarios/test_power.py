@@ -190,7 +190,7 @@ def test_what_was_acknowledged_is_there_after_a_power_cut(told: Callable[[int], 
         hold(story, moment)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_power_may_fail_at_every_step(told: Callable[[int], Story]) -> None:
     story = told(1)
     for moment in story.moments:

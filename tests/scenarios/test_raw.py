@@ -13,7 +13,7 @@ from recorder.quality.verify import verify
 from tests.scenarios.support import exchange, recorder, run_cli
 from tests.scenarios.test_run import SYMBOLS, rows
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 ALL = "SELECT * FROM {view} ORDER BY seq, idx, venue, symbol"
 # Segments last longer than the run: what it received is all in the journal when it dies.
 SETTINGS = {"RECORDER__JOURNAL__KEEP_RAW_DAYS": "7", "RECORDER__JOURNAL__SEGMENT_SECONDS": "3600"}

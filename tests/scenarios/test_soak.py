@@ -23,7 +23,7 @@ from recorder.quality.verify import verify
 from tests.lake.seal_support import REC, make_lake
 from tests.scenarios.support import PATIENCE_SECONDS, wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 SECONDS = float(os.environ.get("SOAK_SECONDS", "40"))
 GRACE = 5.0  # of the sealer: no query here takes nearly as long
