@@ -119,17 +119,26 @@ def judge(found: Plan, on_gap: OnGap, clock: Clock, what: str) -> list[Stretch]:
 
 
 def _refusal(found: Plan, clock: Clock, what: str) -> str:
-    named = "; ".join(str(gap) for gap in found.gaps[:LISTED])
-    more = f"; and {len(found.gaps) - LISTED} more" if len(found.gaps) > LISTED else ""
+    """What is missing, where, and the ways on."""
+    places: dict[tuple[int, int, str], list[str]] = {}
+    for gap in found.gaps:
+        places.setdefault((gap.from_ns, gap.to_ns, gap.reason), []).append(gap.channel)
+    named = "; ".join(
+        f"{' and '.join(channels)} {text(first)} to {text(last)} ({reason})"
+        for (first, last, reason), channels in list(places.items())[:LISTED]
+    )
+    more = f"; and {len(places) - LISTED} more" if len(places) > LISTED else ""
     ways = ["pass --on-gap split (one file per clean stretch) or --on-gap ignore"]
     if any(gap.channel in ("trade", "kline") for gap in found.gaps):
         ways.insert(0, "run `recorder backfill`")
     if found.stretches:
         longest = max(found.stretches, key=lambda one: one.to_ns - one.from_ns)
         first, last = text(clock.venues(longest.from_ns) + 999), text(clock.venues(longest.to_ns))
-        ways.append(f"export the longest clean stretch ({seconds(longest.to_ns - longest.from_ns)}): "
-                    f"--from {first} --to {last}")  # fmt: skip
-    return f"{what}: {len(found.gaps)} gaps: {named}{more}. {', or '.join(ways)}"
+        length = seconds(longest.to_ns - longest.from_ns)
+        ways.append(f"take the longest clean stretch ({length}): --from {first} --to {last}")
+    told = ", or ".join(ways)
+    plural = "s" if len(places) > 1 else ""
+    return f"{what}: {len(places)} gap{plural}: {named}{more}. {told[0].upper()}{told[1:]}"
 
 
 @dataclass(frozen=True)

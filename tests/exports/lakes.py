@@ -64,8 +64,12 @@ def market_lake(
     our_clock_ns: int = 0,
     start: datetime = START,
     tick: Decimal | None = None,
+    late: tuple[float, float, float] | None = None,
 ) -> Made:
-    """A lake of one symbol. In `gaps` nothing was received; `our_clock_ns` is our clock minus the venue's."""
+    """A lake of one symbol. In `gaps` nothing was received; `our_clock_ns` is our clock minus the venue's.
+
+    `late` (from, to, delay in seconds): the trades of that time arrived by so much later, as a backfill brings them.
+    """
     start_ns = int(start.timestamp()) * SECOND_NS
     market = Market(choose([symbol], 0)[:1], seed, start_ns // MS, rate)
     chooser = random.Random(seed)
@@ -79,6 +83,10 @@ def market_lake(
     ]
     made.books = [row for row in made.books if not inside(row, lost)]
     made.trades = [row for row in made.trades if not inside(row, lost)]
+    if late is not None:
+        for row in made.trades:
+            row["late"] = late[0] < (row["receive_ns"] - start_ns) / SECOND_NS < late[1]
+            row["receive_ns"] += round(late[2] * SECOND_NS) if row["late"] else 0
     finish(made, lost, our_clock_ns, market.series[symbol], tick)
     return made
 

@@ -215,6 +215,22 @@ def test_an_hour_of_windows_gives_what_one_window_gives(
     assert read(out / "one.npz").tobytes() == read(out / "many.npz").tobytes()
 
 
+def test_trades_that_a_backfill_brought_late_arrive_late_and_in_order(
+    tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = market_lake(tmp_path / "lake", seconds=40, late=(10, 15, 9.0))
+    export("hftbacktest", made.path, made.symbol, out=out / "one.npz", progress=False)
+    events = read(out / "one.npz")
+    validate_event_order(events)
+    late = [row for row in made.trades if (row["receive_ns"] - made.start_ns) > 19 * SECOND_NS and row["late"]]
+    arrived = events[(events["ev"] & 0xFF == TRADE) & (events["ev"] & LOCAL != 0)]
+    assert len(late) > 10
+    assert set(arrived["local_ts"]) >= {row["receive_ns"] for row in late}
+    monkeypatch.setattr("recorder.exports.source.HOUR_NS", SECOND_NS)
+    export("hftbacktest", made.path, made.symbol, out=out / "many.npz", progress=False)
+    assert read(out / "one.npz").tobytes() == read(out / "many.npz").tobytes()
+
+
 def test_order_latencies_come_from_the_round_trips(whole_lake: Made, out: Path) -> None:
     export("hftbacktest", whole_lake.path, whole_lake.symbol, out=out / "day.npz", progress=False)
     delays = read(out / "day.latency.npz")
