@@ -44,6 +44,10 @@ class ReplayServer(Server):
     def connections(self) -> list[Connection]:
         return list(self._connections)
 
+    async def _rest(self, request: web.Request) -> web.Response:
+        async with self._replay.standing():
+            return await super()._rest(request)
+
     async def _socket(self, request: web.Request, api: str) -> web.StreamResponse:
         if api in self._replay.down:
             return web.Response(status=503)

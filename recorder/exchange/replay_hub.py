@@ -5,10 +5,11 @@ client that is still reconnecting) delays the market and loses none of it.
 """
 
 import asyncio
+import contextlib
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
 
 from recorder.exchange.connection import Connection
@@ -24,6 +25,7 @@ from recorder.exchange.source import MS
 
 BURST = 32  # entries between two looks at the clients
 UNREAD = 2 * 1024 * 1024  # bytes a client may leave unread before the replay waits for it
+ANSWER_SECONDS = 1.0  # a REST answer waits so long for readers that are behind
 LOOK_SECONDS = 0.001  # at a client that we wait for
 TOGETHER = 10 * SECOND  # lines that come back within so much of each other come back together
 
@@ -49,6 +51,8 @@ class ReplayHub(Hub):
         self._missing: dict[str, Counter[Key]] = {api: Counter() for api in BOTH_APIS}  # who was there at the cut
         self._ahead: list[Entry] = []  # line events still to come, the next one last
         self._gap_began = 0.0
+        self._asking = 0  # REST requests that are being answered; nothing is played meanwhile
+        self._answered = asyncio.Event()
 
     # -- the pace
 
@@ -85,13 +89,13 @@ class ReplayHub(Hub):
                 await self._breathe()
 
     async def _reach(self, moment: int) -> None:
-        """Let time pass until `moment`, with the ticks on the way; those that have nothing to say are skipped."""
+        """Let time pass until `moment`, with the ticks before it; those that have nothing to say are skipped."""
         while True:
             due = self.source.start_ns + (self._ticks + 1) * TICK
-            if due > moment:
+            if due >= moment:
                 break
             if not self._v1.has_news:
-                self._ticks = (moment - self.source.start_ns) // TICK
+                self._ticks = (moment - self.source.start_ns - 1) // TICK
                 break
             await self._wait(due)
             self._tick(due // MS)
@@ -104,6 +108,7 @@ class ReplayHub(Hub):
             while seconds > 0:  # a sleep may end early
                 await asyncio.sleep(seconds)
                 seconds = self._time.seconds_until(moment)
+        await self._let_answer()
         self.step_faults()
 
     def _tick(self, now_ms: int) -> None:
@@ -134,6 +139,25 @@ class ReplayHub(Hub):
         if self._time.is_unbound and not self.down and not any(one.is_open for one in self.connections()):
             self._subscribed.clear()
             await self._settle()  # at full speed time passes only while somebody listens
+        await self._let_answer()
+
+    @contextlib.asynccontextmanager
+    async def standing(self) -> AsyncIterator[None]:
+        """For the time of a REST answer nothing is played, so that it is not ahead of what its asker was pushed."""
+        self._asking += 1
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    await self._arrived(BOTH_APIS)
+            yield
+        finally:
+            self._asking -= 1
+            self._answered.set()
+
+    async def _let_answer(self) -> None:
+        while self._asking:
+            self._answered.clear()
+            await self._answered.wait()
 
     async def _arrived(self, apis: Iterable[str]) -> None:
         """Until the clients have got all that was said."""
@@ -165,7 +189,7 @@ class ReplayHub(Hub):
             return
         await self._pass(entry.moment)
         await self._go_down(self.stage.lines.take(event))
-        if event.what == "connect" and event.api in self.down:
+        if event.what == "connect" and (event.api in self.down or self._missing[event.api]):
             await self._come_back(entry.moment, [event.api])
 
     async def _pass(self, moment: int) -> None:

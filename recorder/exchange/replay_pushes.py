@@ -25,7 +25,10 @@ def recorded_scale(series: Played) -> str:
 
 
 def is_recorded(series: Played, key: Key) -> bool:
-    """Whether a stream of candles, tickers or changes is the recorder's own, and need not be made."""
+    """Whether a stream of candles, tickers or changes is one that the recorder had, and must not be made up.
+
+    That is so for all symbols alike: one that stayed silent must stay silent.
+    """
     if key.topic == "kline":
         return key.variant in series.recorded.get(CANDLES, ())
     if key.topic == "diffMergedDepth":

@@ -15,18 +15,21 @@ from recorder.exchange.listing import row
 from recorder.exchange.replay_rows import SCALE, Bar, Book, Change, Fill
 from recorder.exchange.replay_tape import Listed, index_name
 from recorder.exchange.series import Series, Trade
+from recorder.exchange.ticker import Ticker
 
 QUOTES = ("FDUSD", "USDT", "USDC", "USD", "HKD", "BTC", "ETH")
 MOST_CANDLES = 1000  # of an interval, for REST
 
 
 class Played(Series):
-    """A symbol. `recorded` are the views and intervals that the range has pushes of."""
+    """A symbol. `recorded` are the views that the range has pushes of, of whatever symbol, and their intervals."""
 
     def __init__(self, symbol: str, listings: Sequence[Listed], recorded: Mapping[str, frozenset[str]]) -> None:
         self.listings = listings or [_unlisted(symbol)]
         self.recorded = recorded
         super().__init__(_instrument(symbol, self.listings[-1]))
+        if "ticker" in recorded:
+            self.ticker = Unasked()
         self.shown: Book | None = None
         self.best: bytes | None = None  # the last V2 bbo frame
         self.last_ticker: bytes | None = None  # as V1 says it
@@ -97,6 +100,13 @@ class Played(Series):
         levels = orjson.loads(b"{" + self.shown.levels + b"}")
         (bid, bid_size), (ask, ask_size) = (levels[side][0] if levels[side] else ("0", "0") for side in "ba")
         return {"b": bid, "bz": bid_size, "a": ask, "az": ask_size, "t": self.shown.time}
+
+
+class Unasked(Ticker):
+    """A ticker that need not be made, since there is a recorded one: a day of trades is much to remember."""
+
+    def add(self, time: int, price: int, size: int, quote: int) -> None:
+        pass
 
 
 class Delta:

@@ -193,16 +193,6 @@ def api_of(entry: Entry) -> str:
 
 def symbols_of(tape: Tape) -> dict[str, Played]:
     """The symbols of a tape; its makers then know their decimals too."""
-    recorded: dict[str, dict[str, set[str]]] = {}
-    for view, symbol, interval in tape.recorded:
-        recorded.setdefault(symbol, {}).setdefault(view, set()).add(interval)
-    played = {
-        symbol: Played(
-            symbol,
-            tape.listings.get(symbol, []),
-            {view: frozenset(of) for view, of in recorded.get(symbol, {}).items()},
-        )
-        for symbol in tape.symbols
-    }
+    played = {symbol: Played(symbol, tape.listings.get(symbol, []), tape.recorded) for symbol in tape.symbols}
     tape.context.decimals.update((symbol, series.instrument.price_decimals) for symbol, series in played.items())
     return played

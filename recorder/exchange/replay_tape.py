@@ -27,6 +27,7 @@ BATCH = 2048  # books that are numbers at a time
 KNOWN_TRADES = 100  # before the start, for REST and V1's history
 KNOWN_CANDLES = 1000
 KNOWN_DAYS = 2  # how long before the start is looked for what was known there
+EVER = range(DAY, 2**63 - 1 - DAY)  # ns; the end is in the year 2262
 BOTH_APIS = ("v1", "v2")
 Answer = TypeVar("Answer")
 
@@ -66,10 +67,11 @@ class Tape:
         self.by_exchange = options.timing == "exchange"
         self.venue = self._choose_venue(options)
         self.offset_ns = self._offset() if self.by_exchange else 0
-        self.symbols = self._choose_symbols(options)
+        low, high = _asked(options)
+        self.symbols = self._choose_symbols(options, low, high)
         self.listings = self._listings()
         self.indices = self._indices(bool(options.symbols))
-        self.start_ns, self.end_ns = self._range(options)
+        self.start_ns, self.end_ns = self._range(options, low, high)
         self.recorded = self._recorded()
         self.lines = self._lines()
         self.trade_gaps = self._trade_gaps()
@@ -78,8 +80,10 @@ class Tape:
     # -- what there is
 
     def _choose_venue(self, options: ReplayOptions) -> str:
-        every = " UNION ".join(f"SELECT venue FROM {view}" for view in (*TABLES, "instrument"))
-        venues = sorted(venue for (venue,) in self._ask(every))
+        venues: list[str] = []
+        for views in (("session", "instrument"), tuple(TABLES)):  # the large tables only if the small ones are empty
+            query = " UNION ".join(f"SELECT venue FROM {view}" for view in views)
+            venues = venues or sorted(venue for (venue,) in self._ask(query))
         if not venues:
             raise LakeError(f"{options.data}: nothing recorded yet; record something first (`recorder run`)")
         if options.venue is None and len(venues) > 1:
@@ -88,15 +92,16 @@ class Tape:
             raise LakeError(f"{options.venue}: not recorded in {options.data}; there is {', '.join(venues)}")
         return options.venue or venues[0]
 
-    def _choose_symbols(self, options: ReplayOptions) -> tuple[str, ...]:
-        every = " UNION ".join(
-            f"SELECT symbol FROM {view} WHERE venue = {quoted(self.venue)}" for view in TABLES if view != "index_price"
-        )
-        asked = (
-            f"SELECT symbol FROM session WHERE venue = {quoted(self.venue)} AND event = 'subscribe' "
-            "AND channel <> 'index_price'"
-        )
-        known = sorted(symbol for (symbol,) in self._ask(f"{every} UNION {asked}") if symbol)
+    def _choose_symbols(self, options: ReplayOptions, low: int, high: int) -> tuple[str, ...]:
+        """Those asked for when it was recorded, and those that have rows in the range."""
+        venue = f"venue = {quoted(self.venue)}"
+        queries = [f"SELECT symbol FROM session WHERE {venue} AND event = 'subscribe' AND channel <> 'index_price'"]
+        queries += [
+            f"SELECT symbol FROM {view} WHERE {venue}{self._dates(low, high)}"
+            for view in TABLES
+            if view != "index_price"
+        ]
+        known = sorted(symbol for (symbol,) in self._ask(" UNION ".join(queries)) if symbol)
         for symbol in options.symbols:
             if symbol not in known:
                 raise LakeError(f"--symbols {symbol}: never recorded here{near(symbol, known)}; see lake.symbols()")
@@ -118,34 +123,37 @@ class Tape:
         ours = {index_name(listed.raw) for listings in self.listings.values() for listed in listings}
         return tuple(name for (name,) in rows if not only_ours or name in ours)
 
-    def _range(self, options: ReplayOptions) -> tuple[int, int]:
-        low, high = moment(options.start), moment(options.end)
-        first = -(2**62) if low is None else _ns(low)
-        last = 2**62 if high is None else _ns(high)
-        if last <= first:
-            raise LakeError(f"--from {options.start} --to {options.end}: the range is empty; let --to be after --from")
-        spans = " UNION ALL ".join(
-            f"SELECT min({self._moment(table)}) AS first, max({self._moment(table)}) AS last FROM {view} "
-            f"WHERE {self._ours(view)}"
-            for view, table in TABLES.items()
-        )
-        begins, ends = self._ask(f"SELECT min(first), max(last) FROM ({spans})")[0]
-        if begins is None or begins >= last or ends < first:
-            has = "nothing" if begins is None else f"{_text(begins)} to {_text(ends)}"
+    def _range(self, options: ReplayOptions, low: int, high: int) -> tuple[int, int]:
+        """The part of [low, high) from its first row to its last."""
+        first, last = self._span(low, high)
+        if first is None or last is None:
+            self.symbols = self._choose_symbols(options, EVER.start, EVER.stop)
+            first, last = self._span(EVER.start, EVER.stop)
+            has = "nothing" if first is None or last is None else f"{_text(first)} to {_text(last)}"
             raise LakeError(
                 f"--from {options.start} --to {options.end}: no rows there; the lake has {has}, see `recorder coverage`"
             )
-        return max(first, begins), min(last, ends + 1)
+        return max(low, first), min(high, last + 1)
 
-    def _recorded(self) -> frozenset[tuple[str, str, str]]:
-        """(view, symbol, interval) of the pushes that the range has."""
-        found: set[tuple[str, str, str]] = set()
+    def _span(self, low: int, high: int) -> tuple[int | None, int | None]:
+        spans = " UNION ALL ".join(
+            f"SELECT min({self._moment(table)}) AS first, max({self._moment(table)}) AS last FROM {view} "
+            f"WHERE {self._within(view, table, low, high)}"
+            for view, table in TABLES.items()
+        )
+        first, last = self._ask(f"SELECT min(first), max(last) FROM ({spans})")[0]
+        return first, last
+
+    def _recorded(self) -> dict[str, frozenset[str]]:
+        """Views that the range has pushes of; of the candles also which intervals."""
+        found = {}
         for view, table in TABLES.items():
             interval = "interval" if view == "kline_update" else "''"
             where = f"{self._within(view, table, self.start_ns, self.end_ns)} AND source <> 'rest'"
-            rows = self._ask(f"SELECT DISTINCT symbol, {interval} FROM {view} WHERE {where}")
-            found |= {(view, symbol, of) for symbol, of in rows}
-        return frozenset(found)
+            rows = self._ask(f"SELECT DISTINCT {interval} FROM {view} WHERE {where}")
+            if rows:
+                found[view] = frozenset(interval for (interval,) in rows)
+        return found
 
     def _lines(self) -> list[Entry]:
         """What the lines did, from the very beginning: who is open at the start must be known."""
@@ -272,11 +280,15 @@ class Tape:
         names = self.indices if view == "index_price" else self.symbols
         return f"venue = {quoted(self.venue)} AND {_among(names)}"
 
-    def _within(self, view: str, table: Table, low: int, high: int) -> str:
-        """Rows whose moment is in [low, high); written so that files and row groups can be left out."""
+    def _dates(self, low: int, high: int) -> str:
+        """By which files can be left out."""
         slack = DAY if self.by_exchange else 0
         first, last = (_text(ns)[:10] for ns in (low - slack, high + slack))
-        where = f"{self._ours(view)} AND date BETWEEN DATE '{first}' AND DATE '{last}'"
+        return f" AND date BETWEEN DATE '{first}' AND DATE '{last}'"
+
+    def _within(self, view: str, table: Table, low: int, high: int) -> str:
+        """Rows whose moment is in [low, high); written so that files and row groups can be left out."""
+        where = f"{self._ours(view)}{self._dates(low, high)}"
         if self.by_exchange and table.has_time:
             first, last = f"make_timestamp({_us(low)})", f"make_timestamp({_us(high)})"
             return f"{where} AND exchange_time >= {first} AND exchange_time < {last}"
@@ -309,6 +321,16 @@ def _among(symbols: Iterable[str]) -> str:
 
 def _order(entry: Entry) -> tuple[int, int, int]:
     return entry.moment, entry.seq, entry.idx
+
+
+def _asked(options: ReplayOptions) -> tuple[int, int]:
+    """The range as asked for, ns. Raises LakeError if nothing can be in it."""
+    low, high = moment(options.start), moment(options.end)
+    first = EVER.start if low is None else _ns(low)
+    last = EVER.stop if high is None else _ns(high)
+    if last <= first:
+        raise LakeError(f"--from {options.start} --to {options.end}: the range is empty; let --to be after --from")
+    return first, last
 
 
 def _ns(at: datetime) -> int:
