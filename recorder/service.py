@@ -97,7 +97,9 @@ class Children:
     """The writer, which must finish what the journal holds; sealer and backfill, which may end at any time."""
 
     def __init__(self, settings: Settings) -> None:
-        self.writer = Child("recorder.lake.writer", settings)
+        keep = ("--keep-raw-days", str(settings.journal.keep_raw_days), *settings.retention.arguments())
+        reserve = ("--reserve-mb", str(settings.journal.reserve_mb))
+        self.writer = Child("recorder.lake.writer", settings, *keep, *reserve)
         self.sealer = Child("recorder.lake.seal", settings)
         self.backfill = Backfill(settings)
 
@@ -186,10 +188,10 @@ class Backfill:
 class Child:
     """A process beside capture: started, started again when it dies, and asked to finish at the end."""
 
-    def __init__(self, module: str, settings: Settings) -> None:
+    def __init__(self, module: str, settings: Settings, *more: str) -> None:
         self.name = module.rsplit(".", 1)[1]
         where = ("--data", str(settings.data.dir), "--rec", settings.data.recorder)
-        self.command = [sys.executable, "-m", module, *where, "--parent", str(os.getpid())]
+        self.command = [sys.executable, "-m", module, *where, "--parent", str(os.getpid()), *more]
         self.process: asyncio.subprocess.Process | None = None
         self.keeping: asyncio.Task[None] | None = None
 

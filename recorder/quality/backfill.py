@@ -115,7 +115,8 @@ async def run(
             segment_seconds=3600,
             hour=found.last_hour,
         )
-        parts = PartMaker(root, rec)
+        keep_raw, reserve = settings.journal.keep_raw_days > 0, settings.journal.reserve_mb << 20
+        parts = PartMaker(root, rec, keep_raw=keep_raw, reserve=reserve)
         try:
             parts.make(closed_segments(folder))  # what an earlier run left when it died
             work = Backfill(settings, journal, parts, session, now, max_seconds)

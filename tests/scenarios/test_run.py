@@ -148,3 +148,11 @@ def test_a_second_signal_ends_it_at_once_and_nothing_is_lost(tmp_path: Path) -> 
         assert run.stop() == 0
     verdicts = compare(run.data, market.ledger)
     assert all(verdict.holds for verdict in verdicts.values()), "\n".join(map(str, verdicts.values()))
+
+
+def test_raw_frames_are_kept_when_asked_for(tmp_path: Path) -> None:
+    raw = {"RECORDER__JOURNAL__KEEP_RAW_DAYS": "1"}
+    with exchange(tmp_path, *SYMBOLS) as market, recorder(tmp_path, market, **raw) as run:
+        recording_is_under_way(run)
+        assert run.stop() == 0, run.log()
+    assert list((run.data / "raw" / "main").rglob("*.zst"))
