@@ -5,12 +5,12 @@ Exit status: 0 good, 1 found a problem, 2 wrong use. Imports of the heavy rooms 
 """
 
 import sys
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import typer
 
+from recorder import signals
 from recorder.config import Settings, load
 from recorder.errors import RecorderError
 
@@ -20,16 +20,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Records HashKey Exchange market data: nothing received is lost, everything missing is known.",
 )
-Data = Annotated[Path | None, typer.Option("--data", metavar="DIR", help="The lake. Default: [data] dir.")]
+Data = Annotated[Path | None, typer.Option("--data", metavar="DIR", help="The lake. Default: \\[data] dir.")]
 Config = Annotated[Path | None, typer.Option("-c", "--config", metavar="FILE", help="Default: config.toml here.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+From = Annotated[str | None, typer.Option("--from", metavar="T", help="ISO 8601, UTC.")]
+To = Annotated[str | None, typer.Option("--to", metavar="T", help="ISO 8601, UTC; not included.")]
+Json = Annotated[bool, typer.Option("--json", metavar="", help="One JSON document on stdout.")]
 
 
-class OutputFormat(StrEnum):
-    table = "table"
-    csv = "csv"
-    json = "json"
-    parquet = "parquet"
+OutputFormat = Literal["table", "csv", "json", "parquet"]
+Timing = Literal["receive", "exchange"]
+Target = Literal["hftbacktest", "nautilus", "freqtrade", "bars", "tardis"]
+OnGap = Literal["refuse", "split", "ignore"]
 
 
 def main() -> NoReturn:
@@ -47,6 +48,7 @@ def main() -> NoReturn:
 @app.command()
 def run(data: Data = None, config: Config = None) -> None:
     """Record until SIGTERM or SIGINT; then drain, make parts, and exit 0."""
+    signals.listen()
     from recorder.logs import set_up_logs
     from recorder.service import run as serve
 
@@ -97,6 +99,75 @@ def simulate(
 
 
 @app.command()
+def replay(
+    start: From = None,
+    end: To = None,
+    speed: Annotated[str, typer.Option(metavar="X|max", help="Times as fast as it was; max: as fast as read.")] = "1",
+    symbols: Annotated[str, typer.Option(metavar="A,B", help="Default: all that were recorded.")] = "",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free port.")] = 0,
+    timing: Annotated[Timing, typer.Option(help="In order of arrival, or of the venue's own times.")] = "receive",
+    venue: Annotated[str | None, typer.Option(metavar="V", help="Needed if the lake has several.")] = None,
+    faults: Annotated[Path | None, typer.Option(metavar="FILE")] = None,
+    ledger: Annotated[Path | None, typer.Option(metavar="FILE", help="One line a frame sent.")] = None,
+    data: Data = None,
+    config: Config = None,
+) -> None:
+    """The exchange with the lake as its source, for an unchanged bot; starts when a client has subscribed."""
+    from recorder.exchange.replay import ReplayOptions, speed_of
+    from recorder.exchange.replay import replay as serve
+
+    options = ReplayOptions(
+        load(config, data).data.dir,
+        start=start,
+        end=end,
+        speed=speed_of(speed),
+        symbols=tuple(s for s in symbols.split(",") if s),
+        port=port,
+        timing=timing,
+        venue=venue,
+        faults=faults,
+        ledger=ledger,
+    )
+    raise typer.Exit(serve(options))
+
+
+@app.command()
+def export(
+    target: Annotated[Target, typer.Argument(help="Who shall read it.", show_default=False)],
+    symbol: Annotated[str, typer.Option(metavar="S")],
+    out: Annotated[Path, typer.Option(metavar="PATH", help="A file for hftbacktest and bars, else a folder.")],
+    start: From = None,
+    end: To = None,
+    on_gap: Annotated[OnGap, typer.Option(help="What to do where the range is not whole.")] = "refuse",
+    interval: Annotated[str, typer.Option(metavar="I", help="Of bars: 1s, 1m, 4h, 1d, …")] = "1m",
+    clock_offset: Annotated[str | None, typer.Option(metavar="measured|NS", help="Added to receive times.")] = None,
+    venue: Annotated[str | None, typer.Option(metavar="V", help="Needed if the lake has several.")] = None,
+    data: Data = None,
+    config: Config = None,
+    json: Json = False,
+) -> None:
+    """Write what a backtester reads; refuses a range with gaps unless told what to do with them."""
+    from recorder.exports import export as make
+    from recorder.monitor.report import print_json
+
+    made = make(
+        target,
+        load(config, data).data.dir,
+        symbol,
+        start,
+        end,
+        out,
+        on_gap=on_gap,
+        interval=interval,
+        clock_offset=clock_offset,
+        venue=venue,
+    )
+    if json:
+        print_json(made.as_dict())
+    typer.echo(str(made), err=True)
+
+
+@app.command()
 def status(data: Data = None, config: Config = None, json: Json = False) -> None:
     """What is recorded, how fresh it is, what is missing, and how long the disk lasts."""
     from recorder.lake.status import status as read
@@ -111,8 +182,8 @@ def status(data: Data = None, config: Config = None, json: Json = False) -> None
 def coverage(
     table: Annotated[str | None, typer.Option(metavar="T", help="trade, depth, kline, …")] = None,
     symbol: Annotated[str | None, typer.Option(metavar="S")] = None,
-    start: Annotated[str | None, typer.Option("--from", metavar="T", help="ISO 8601, UTC.")] = None,
-    end: Annotated[str | None, typer.Option("--to", metavar="T", help="ISO 8601, UTC.")] = None,
+    start: From = None,
+    end: To = None,
     data: Data = None,
     config: Config = None,
     json: Json = False,
@@ -128,7 +199,7 @@ def coverage(
 @app.command()
 def sql(
     query: Annotated[str, typer.Argument(help='As in "SELECT count(*) FROM trade".')],
-    format: Annotated[OutputFormat, typer.Option(help="How to print it.")] = OutputFormat.table,
+    format: Annotated[OutputFormat, typer.Option(help="How to print it.")] = "table",
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write there instead of stdout.")] = None,
     json: Json = False,
     data: Data = None,
@@ -137,13 +208,13 @@ def sql(
     """Ask the lake; reads only. `recorder sql "SHOW TABLES"` lists the views."""
     from recorder.lake.query import answer
 
-    answer(_lake(config, data), query, "json" if json else format.value, out)
+    answer(_lake(config, data), query, "json" if json else format, out)
 
 
 @app.command()
 def backfill(
-    start: Annotated[str | None, typer.Option("--from", metavar="T", help="ISO 8601, UTC.")] = None,
-    end: Annotated[str | None, typer.Option("--to", metavar="T", help="ISO 8601, UTC.")] = None,
+    start: From = None,
+    end: To = None,
     data: Data = None,
     config: Config = None,
     json: Json = False,
@@ -161,13 +232,28 @@ def backfill(
 
 
 @app.command()
-def seal(data: Data = None, config: Config = None, json: Json = False) -> None:
+def seal(
+    from_raw: Annotated[
+        Path | None, typer.Option("--from-raw", metavar="DIR", help="Make the lake from raw frames or a journal.")
+    ] = None,
+    data: Data = None,
+    config: Config = None,
+    json: Json = False,
+) -> None:
     """Recover and seal everything that is closed; the recorder must be stopped."""
     from recorder.lake.seal_all import seal_all
-    from recorder.monitor.report import print_json, print_seal
+    from recorder.logs import set_up_logs
+    from recorder.monitor.report import print_from_raw, print_json, print_seal
     from recorder.quality.backfill_schedule import SUFFIX
 
     settings = load(config, data)
+    set_up_logs()
+    if from_raw is not None:
+        from recorder.lake.raw_seal import seal_from_raw
+
+        made = seal_from_raw(from_raw, settings.data.dir, settings.data.recorder)
+        (print_json if json else print_from_raw)(made)
+        raise typer.Exit(0 if made.is_whole else 1)
     report = seal_all(settings.data.dir, settings.data.recorder)
     also = settings.data.recorder + SUFFIX
     if (settings.data.dir / "journal" / also).is_dir():
@@ -178,17 +264,19 @@ def seal(data: Data = None, config: Config = None, json: Json = False) -> None:
 
 @app.command()
 def verify(
-    start: Annotated[str | None, typer.Option("--from", metavar="T", help="ISO 8601, UTC.")] = None,
-    end: Annotated[str | None, typer.Option("--to", metavar="T", help="ISO 8601, UTC.")] = None,
+    start: From = None,
+    end: To = None,
     data: Data = None,
     config: Config = None,
     json: Json = False,
 ) -> None:
     """Hold the files against their names, each other and the manifest; a line a finding, exit 1 on any."""
+    from recorder.logs import set_up_logs
     from recorder.monitor.report import print_json, print_verify
     from recorder.quality.verify import verify as look
 
     settings = load(config, data)
+    set_up_logs()
     found = look(settings.data.dir, start, end)
     (print_json if json else print_verify)(found)
     raise typer.Exit(1 if any(finding.is_problem for finding in found) else 0)
@@ -196,7 +284,7 @@ def verify(
 
 @app.command()
 def tables(
-    check: Annotated[bool, typer.Option("--check", help="Only say whether it is up to date.")] = False,
+    check: Annotated[bool, typer.Option("--check", metavar="", help="Only say whether it is up to date.")] = False,
     out: Annotated[Path, typer.Option(metavar="FILE")] = Path("docs/tables.md"),
 ) -> None:
     """Write docs/tables.md from schemas/."""

@@ -7,7 +7,6 @@ thought: lines close, the journal is drained and closed, then the writer turns w
 import asyncio
 import contextlib
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import structlog
 
+from recorder import signals
 from recorder.capture.run import capture
 from recorder.capture.state import CaptureState
 from recorder.config import Settings
@@ -38,6 +38,8 @@ def run(settings: Settings) -> int:
     Raises BusyError when another recorder holds the data, LakeError when the data directory cannot be
     used, VenueError when none of the symbols asked for exists.
     """
+    if signals.was_heard():
+        return 0
     next_seq = prepare_lake(settings.data.dir, settings.data.recorder)
     with contextlib.suppress(ImportError):
         import uvloop
@@ -49,10 +51,11 @@ def run(settings: Settings) -> int:
 def prepare_lake(root: Path, rec: str) -> int:
     """Make the lake readable before its first row; returns one more than the greatest seq that it holds.
 
-    In a process of its own, so that pyarrow stays out of ours. Raises LakeError in that process's words.
+    In a process of its own, so that pyarrow stays out of ours, and which Ctrl-C in a terminal does not reach: it is
+    done in a moment, and then we can stop. Raises LakeError in that process's words.
     """
     command = [sys.executable, "-m", "recorder.lake.prepare", str(root), rec]
-    made = subprocess.run(command, capture_output=True, text=True, check=False)
+    made = subprocess.run(command, capture_output=True, text=True, check=False, start_new_session=True)
     if made.returncode:
         raise LakeError(made.stderr.strip().splitlines()[-1] if made.stderr.strip() else f"{root}: cannot be used")
     return int(made.stdout)
@@ -61,8 +64,8 @@ def prepare_lake(root: Path, rec: str) -> int:
 async def _serve(settings: Settings, next_seq: int) -> int:
     loop = asyncio.get_running_loop()
     children = Children(settings)
-    recording = asyncio.create_task(capture(settings, at_least=next_seq, on_started=children.start), name="capture")
     forced = asyncio.Event()
+    recording = asyncio.create_task(capture(settings, at_least=next_seq, on_started=children.start), name="capture")
 
     def asked_to_stop() -> None:
         if recording.cancelling() or recording.done():
@@ -71,8 +74,10 @@ async def _serve(settings: Settings, next_seq: int) -> int:
             log.info("stopping")
             recording.cancel()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in signals.ASKED_TO_END:
         loop.add_signal_handler(number, asked_to_stop)
+    if signals.was_heard():  # before these handlers were there
+        asked_to_stop()
     orderly = asyncio.create_task(_orderly(recording, children), name="stop")
     cut_short = asyncio.create_task(forced.wait(), name="second signal")
     await asyncio.wait({orderly, cut_short}, return_when=asyncio.FIRST_COMPLETED)
@@ -94,7 +99,7 @@ async def _orderly(recording: asyncio.Task[None], children: "Children") -> int:
 
 
 class Children:
-    """The writer, which must finish what the journal holds; sealer and backfill, which may end at any time."""
+    """The writer, which must finish what the journal holds; sealer, backfill and page, which may end at any time."""
 
     def __init__(self, settings: Settings) -> None:
         keep = ("--keep-raw-days", str(settings.journal.keep_raw_days), *settings.retention.arguments())
@@ -102,16 +107,18 @@ class Children:
         self.writer = Child("recorder.lake.writer", settings, *keep, *reserve)
         self.sealer = Child("recorder.lake.seal", settings)
         self.backfill = Backfill(settings)
+        self.page = Page(settings)
 
     def start(self, state: CaptureState) -> None:
         """Called once the journal is open: before that, another recorder may hold the data."""
         self.writer.start()
         self.sealer.start()
         self.backfill.start(state)
+        self.page.start(state, self.writer)
 
     async def finish(self) -> None:
         """Let the writer turn every closed segment into parts; one more try if it died on the way."""
-        await asyncio.gather(self.sealer.stop(), self.backfill.stop())
+        await asyncio.gather(self.sealer.stop(), self.backfill.stop(), self.page.stop())
         if self.writer.keeping is None:
             return  # capture never began: the journal holds nothing that was not there before
         if await self.writer.stop() != 0 and (status := await self.writer.run_once()):
@@ -185,6 +192,32 @@ class Backfill:
                 await self.process.wait()
 
 
+class Page:
+    """The status page, if one is asked for; without it, its libraries stay out of our memory."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.serving: asyncio.Task[None] | None = None
+
+    def start(self, state: CaptureState, writer: "Child") -> None:
+        if self.settings.monitor.port:
+            from recorder.monitor.page import serve_page
+
+            self.serving = asyncio.create_task(serve_page(self.settings, state, lambda: writer.runs), name="page")
+            self.serving.add_done_callback(_say_why)
+
+    async def stop(self) -> None:
+        if self.serving is not None:
+            self.serving.cancel()
+            await asyncio.wait([self.serving])
+
+
+def _say_why(ended: asyncio.Task[None]) -> None:
+    """Nothing waits for it, and recording goes on whatever became of it."""
+    if not ended.cancelled() and ended.exception() is not None:
+        log.error("the status page ended", error=str(ended.exception()))
+
+
 class Child:
     """A process beside capture: started, started again when it dies, and asked to finish at the end."""
 
@@ -197,6 +230,10 @@ class Child:
 
     def start(self) -> None:
         self.keeping = asyncio.create_task(self._keep_alive(), name=self.name)
+
+    @property
+    def runs(self) -> bool:
+        return self.process is not None and self.process.returncode is None
 
     async def _keep_alive(self) -> None:
         pause = RESTART_SECONDS

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from recorder.lake.prepare import prepare
+from tests.exports.lakes import market_lake
+from tests.lake.journals import contents, new_lake, write_story
 from tests.scenarios.support import run_cli
 
 
@@ -32,7 +34,8 @@ def refused(*arguments: str, words: list[str], **environment: str) -> None:
 def test_help_names_the_verbs_of_the_contract() -> None:
     ended = run_cli("--help")
     assert ended.returncode == 0
-    for verb in ("run", "demo", "simulate", "status", "coverage", "seal", "verify", "sql", "tables", "doctor"):
+    verbs = "run demo simulate replay status coverage backfill seal verify sql export tables doctor"
+    for verb in verbs.split():
         assert f" {verb} " in ended.stdout
 
 
@@ -66,7 +69,13 @@ def test_a_data_directory_that_is_read_only(tmp_path: Path) -> None:
     refused("run", "--data", str(data), words=["cannot be written", "--data"])
 
 
-@pytest.mark.parametrize("verb", [["status"], ["sql", "SELECT 1"], ["coverage"], ["seal"], ["verify"]])
+@pytest.mark.parametrize(
+    "verb",
+    [
+        *(["status"], ["sql", "SELECT 1"], ["coverage"], ["seal"], ["verify"], ["replay"]),
+        ["export", "bars", "--symbol", "BTCUSD", "--out", "bars.csv"],
+    ],
+)
 def test_reading_what_is_no_lake(tmp_path: Path, verb: list[str]) -> None:
     refused(*verb, "--data", str(tmp_path / "none"), words=["none"])
 
@@ -126,6 +135,38 @@ def test_sql_as_csv_and_into_a_file(empty_lake: Path, tmp_path: Path) -> None:
     assert run_cli("sql", query, "--format", "parquet", "--out", str(out), "--data", str(empty_lake)).returncode == 0
     assert out.stat().st_size > 0
     refused("sql", query, "--format", "parquet", "--data", str(empty_lake), words=["--out"])
+
+
+def test_an_export_says_what_there_is_and_which_gaps_forbid_it(tmp_path: Path) -> None:
+    made = market_lake(tmp_path / "lake", seconds=20, gaps=[(10, 12)])
+    place = ("--out", str(tmp_path / "bars.csv"), "--interval", "1s", "--data", str(made.path))
+    refused("export", "bars", "--symbol", "NOPE", *place, words=["NOPE", made.symbol])
+    refused("export", "bars", "--symbol", made.symbol, *place, words=["gap", "--on-gap split", "--on-gap ignore"])
+    assert not (tmp_path / "bars.csv").exists()
+    ended = run_cli("export", "bars", "--symbol", made.symbol, "--on-gap", "ignore", "--json", *place)
+    assert ended.returncode == 0, ended.stderr
+    rows = len((tmp_path / "bars.csv").read_text().splitlines()) - 1
+    assert 0 < rows <= 18
+    assert json.loads(ended.stdout)["rows"] == rows
+    assert f"{rows} rows" in ended.stderr
+
+
+def test_a_replay_needs_a_range_that_was_recorded(tmp_path: Path, empty_lake: Path) -> None:
+    refused("replay", "--data", str(empty_lake), words=["nothing"])
+    made = market_lake(tmp_path / "lake", seconds=5)
+    refused("replay", "--speed", "0", "--data", str(made.path), words=["--speed", "max"])
+    refused("replay", "--symbols", "NOPE", "--data", str(made.path), words=["NOPE", "never recorded"])
+
+
+def test_a_lake_is_made_again_from_raw_frames(tmp_path: Path) -> None:
+    root, new = tmp_path / "old", tmp_path / "new"
+    write_story(new_lake(root))
+    ended = run_cli("seal", "--from-raw", str(root / "journal"), "--json", "--data", str(new))
+    assert ended.returncode == 0, ended.stderr
+    report = json.loads(ended.stdout)
+    assert report["rows"] == sum(map(len, contents(new).values())) > 0
+    refused("seal", "--from-raw", str(root / "journal"), "--data", str(new), words=["empty directory", "--data"])
+    refused("seal", "--from-raw", str(root / "hot"), "--data", str(tmp_path / "x"), words=["raw archives"])
 
 
 def test_status_of_an_empty_lake_is_one_json_document(empty_lake: Path) -> None:

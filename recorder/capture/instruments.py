@@ -70,13 +70,13 @@ def _instrument(symbol: str, is_contract: bool, item: dict[str, Any]) -> Instrum
 
 
 def choose(configured: Iterable[str], listing: Listing | None, present: Iterable[str] = ()) -> tuple[str, ...]:
-    """The symbols to record. Without a listing: those that are named.
+    """The symbols to record. Without a listing: those that are named, or with "*" those that are `present`.
 
-    `present` are recorded now: with "*" they stay while they are listed.
+    `present` are recorded now, or were by the last run: with "*" they stay while they are listed.
     """
     configured = tuple(configured)
     if listing is None:
-        return tuple(symbol for symbol in configured if symbol != "*")
+        return tuple(present) if configured == ("*",) else configured
     known = listing.instruments
     if configured == ("*",):
         kept = [symbol for symbol in present if symbol in known]

@@ -7,9 +7,10 @@ REST first, then the own event `stop`, then the journal, so that everything that
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, TypeVar
 
 import orjson
 import structlog
@@ -43,6 +44,8 @@ DEMAND_SECONDS = 60.0  # between refreshes that a refusal asks for
 LOOK_SECONDS = 1.0  # at clocks and disk
 SECOND = 3  # key of the second V2 line
 DOUBLED = ("depth", "bbo")
+INDEX = "index_price"  # the channel whose symbols are names of indices
+T = TypeVar("T")
 
 
 async def capture(
@@ -71,7 +74,8 @@ async def capture(
         ) from error
     with Lock(folder / "LOCK"):
         trades = Trades()
-        found = await asyncio.to_thread(recover, folder, at_least, lambda record: learn_trades(trades, record))
+        work = asyncio.to_thread(recover, folder, at_least, lambda record: learn_trades(trades, record))
+        found = await _to_its_end(work)
         run = Capture(settings, folder, found, trades, options or Options())
         await run.record(stop or asyncio.Event(), on_started, reason)
 
@@ -95,7 +99,7 @@ class Capture:
         self._recovered = resume(self._streams, found, self._named_streams(), down)
         self._last_conn = 0
         self._listing: Listing | None = None
-        self._symbols: tuple[str, ...] = ()
+        self._symbols = self._recovered_symbols()
         self._wanted: dict[Key, None] = {}
         self._complained: set[str] = set()
         self._demand = asyncio.Event()
@@ -258,6 +262,10 @@ class Capture:
         instrument = self._listing.instruments.get(symbol) if self._listing else None
         return instrument.scale if instrument else None
 
+    def _recovered_symbols(self) -> tuple[str, ...]:
+        """Those of the last run, all of whose streams are open gaps now: enough to begin with until REST answers."""
+        return tuple(dict.fromkeys(symbol for channel, symbol in self._streams.open_gaps() if channel != INDEX))
+
     def _named_streams(self) -> list[Key]:
         named = choose(self._settings.record.symbols, None)
         return [(channel_of(topic), symbol) for _, topic, symbol in subscriptions(self._topics, named, None)]
@@ -266,8 +274,9 @@ class Capture:
 
     def _emit(self, events: Iterable[Event]) -> None:
         for event in events:
-            if event["event"] == "gap" and event["healed"] and self._state is not None:
-                self._state.healed += 1
+            if event["event"] == "gap" and self._state is not None:
+                self._state.gaps += 1
+                self._state.healed += bool(event["healed"])
             self._journal.append(Kind.EVENT, Source.OWN, 0, orjson.dumps({**event, "session": self._session}))
 
     def _head(self) -> bytes:
@@ -328,6 +337,16 @@ class Capture:
             self._state.disk_low, self._state.disk_free = self._space.is_low, self._space.free
             self._state.live = len(self._streams.live())
             self._state.open_gaps = len(self._streams.open_gaps())
+
+
+async def _to_its_end(work: Coroutine[Any, Any, T]) -> T:
+    """A thread goes on when its task is cancelled: wait for it, so that what it works on stays locked until then."""
+    task = asyncio.create_task(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        raise
 
 
 def _is_for(key: int, route: Route) -> bool:

@@ -72,6 +72,7 @@ class CaptureState:
     faults: int = 0  # frames that our own code stumbled over; they are in the journal
     looks: int = 0  # questions to REST whether a silence is the venue's own
     stale: int = 0  # streams that were found stale
+    gaps: int = 0  # all that were closed, also those that were healed
     healed: int = 0  # gaps of trades
     disk_low: bool = False  # less free space than the reserve
     disk_free: int | None = None  # bytes

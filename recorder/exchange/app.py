@@ -85,9 +85,12 @@ def open_source(options: Options) -> Source:
 async def serve(options: Options, source: Source | None = None) -> AsyncIterator[Exchange]:
     """Run the exchange for the length of a `with` block; `source` replaces the options' own."""
     script = load(options.faults) if isinstance(options.faults, Path) else options.faults
-    source = source or open_source(options)
+    asked_at = time.monotonic_ns()
+    is_ours, source = source is None, source or open_source(options)
     ledger = Ledger(options.ledger)
     clock = Clock(source.start_ns, options.speed)
+    if is_ours and not source.waits:
+        clock.begin(asked_at)  # a market starts at our present; making it took time, which must not become an offset
     hub = Hub(source, clock, ledger, options.settle_seconds)
     try:
         faults = None if script is None else Injector(script, hub, ledger)
@@ -117,10 +120,10 @@ def simulate(options: Options, source: Source | None = None) -> int:
 
     `source` replaces the options' own market. Raises ExchangeError for what the user can put right.
     """
-    return asyncio.run(_simulate(options, source or open_source(options)))
+    return asyncio.run(_simulate(options, source))
 
 
-async def _simulate(options: Options, source: Source) -> int:
+async def _simulate(options: Options, source: Source | None) -> int:
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)

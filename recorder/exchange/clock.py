@@ -18,9 +18,10 @@ class Clock:
     def running(self) -> bool:
         return self._begun is not None
 
-    def begin(self) -> None:
+    def begin(self, at: int | None = None) -> None:
+        """Run from now on, or as if begun at the monotonic moment `at`; a second time changes nothing."""
         if self._begun is None:
-            self._begun = self._monotonic()
+            self._begun = self._monotonic() if at is None else at
 
     def now(self) -> int:
         if self._begun is None:

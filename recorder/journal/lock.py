@@ -2,17 +2,20 @@
 
 import fcntl
 import os
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from recorder.errors import BusyError, LakeError
 
+LOOKS, PAUSE_SECONDS = 20, 0.01  # who looks whether a lock is held (`recorder status`) has it for an instant
+
 
 class Lock:
     """Holds `path` for this process from construction until `release`, or until the process ends.
 
-    Raises BusyError, with the holder's pid, if another process has it.
+    Raises BusyError, with the holder's pid, if another process keeps it.
     """
 
     def __init__(self, path: Path, owner: str = "recorder") -> None:
@@ -24,7 +27,7 @@ class Lock:
                 f"{path}: cannot be opened: {error.strerror}; make the folder writable, or choose another --data"
             ) from error
         try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _take(self._fd)
         except BlockingIOError as error:
             holder = os.pread(self._fd, 32, 0).decode("ascii", "replace").strip()
             os.close(self._fd)
@@ -51,3 +54,13 @@ class Lock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+
+def _take(fd: int) -> None:
+    """Raises BlockingIOError if somebody else has it for longer than a look takes."""
+    for _ in range(LOOKS):
+        try:
+            return fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(PAUSE_SECONDS)
+    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

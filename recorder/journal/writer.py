@@ -138,7 +138,7 @@ class Journal:
                 done.set_result(None)
 
         self._work.append(Sync(lambda: self._call(finish)))
-        self._disk.poke()
+        self._disk.press()
         await done
 
     def rotate(self) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import structlog
 
 from recorder.journal.reader import first_seq, scan_segment, segments
+from recorder.lake import manifest
 from recorder.lake.disk import make_folder, publish_text, sync_folder
 from recorder.lake.names import PART, PartName, table_files
 from recorder.lake.retention import read_removed
@@ -166,18 +167,21 @@ def _lines(root: Path, rec: str) -> Iterator[dict[str, Any]]:
 
 
 def _missing(root: Path, rec: str, noted: Sequence[_Noted]) -> list[_Noted]:
-    """Noted parts whose rows are in no file, and that nobody removed on purpose."""
+    """Noted parts whose rows are in no file, never were in a sealed one, and were not removed on purpose.
+
+    A sealed file that has gone is in the manifest, and `verify` tells of it.
+    """
     left: list[_Noted] = []
     by_table: dict[str, list[PartName]] = {}
     for part in noted:
         by_table.setdefault(part.table, []).append(part.name)
-    removed: dict[str, list[PartName]] | None = None
+    gone: dict[str, list[PartName]] | None = None
     for table, names in by_table.items():
         held = _parsed(table_files(root, table, rec))
         for name in _not_within(names, held):
-            if removed is None:
-                removed = _removed(root)
-            if _not_within([name], removed.get(table, [])):
+            if gone is None:
+                gone = _sealed_or_removed(root, rec)
+            if _not_within([name], gone.get(table, [])):
                 left.append(_Noted(table, name))
     return left
 
@@ -201,10 +205,10 @@ def _parsed(paths: Sequence[Path]) -> list[PartName]:
     return [name for path in paths if (name := PartName.parse(path.name)) is not None]
 
 
-def _removed(root: Path) -> dict[str, list[PartName]]:
+def _sealed_or_removed(root: Path, rec: str) -> dict[str, list[PartName]]:
     found: dict[str, list[PartName]] = {}
-    for done in read_removed(root):
-        path = Path(done.file)
+    for file in (*manifest.read(root, rec), *(done.file for done in read_removed(root))):
+        path = Path(file)
         name = PartName.parse(path.name)
         if name is not None:
             found.setdefault(path.parts[1], []).append(name)

@@ -27,6 +27,7 @@ ARCHIVE = f"{SUFFIX}.zst"
 LEVEL = 3  # more costs CPU and gains little: successive books repeat, which any level sees
 CHUNK = 1 << 20
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+AGAIN = 1.1  # the reserve must be exceeded by this before it goes on: no flapping, and no sooner than capture says so
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,8 @@ class Archive:
         return kept
 
     def _is_low(self) -> bool:
-        was, self.is_stopped = self.is_stopped, self._free() < self.reserve
+        was = self.is_stopped
+        self.is_stopped = self._free() < self.reserve * (AGAIN if was else 1)
         if self.is_stopped and not was:
             log.error("raw archive stops: less free space than the reserve", reserve_bytes=self.reserve)
         elif was and not self.is_stopped:
@@ -143,10 +145,10 @@ def raw_files(root: Path) -> Iterator[tuple[str, RawName, Path]]:
             yield path.parent.parent.name, name, path
 
 
-def sources(folder: Path) -> list[Path]:
-    """Archives and plain segments anywhere below `folder`, by first seq; an archive before its segment.
+def sources(folder: Path) -> dict[str, list[Path]]:
+    """By recorder: archives and plain segments anywhere below `folder`, by first seq; an archive before its segment.
 
-    Raises LakeError if there are none, or of several recorders: their seqs have nothing to do with each other.
+    Raises LakeError if there are none.
     """
     found: list[tuple[int, bool, Path]] = []
     for path in folder.rglob(f"*{ARCHIVE}"):
@@ -157,11 +159,11 @@ def sources(folder: Path) -> list[Path]:
         if path.stem.isdigit() and path.parent.name != "damaged":
             found.append((int(path.stem), True, path))
     if not found:
-        raise LakeError(f"{folder}: no raw archives ({ARCHIVE}) or segments ({SUFFIX}); name raw/<recorder> of a lake")
-    recorders = {_recorder(path) for _, _, path in found}
-    if len(recorders) > 1:
-        raise LakeError(f"{folder}: holds raw data of several recorders ({', '.join(sorted(recorders))}); name one")
-    return [path for _, _, path in sorted(found)]
+        raise LakeError(f"{folder}: no raw archives ({ARCHIVE}) or segments ({SUFFIX}); name raw/ of a lake")
+    by_recorder: dict[str, list[Path]] = {}
+    for _, _, path in sorted(found):
+        by_recorder.setdefault(_recorder(path), []).append(path)
+    return by_recorder
 
 
 def _recorder(path: Path) -> str:

@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -63,30 +63,42 @@ class RawReport:
     def is_whole(self) -> bool:
         return not (self.damaged or self.holes or self.sealed.failed)
 
+    def __add__(self, other: "RawReport") -> "RawReport":
+        """Both recorders as one."""
+        return RawReport(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)})
+
 
 def seal_from_raw(raw: Path, root: Path, rec: str, *, now_ns: int | None = None) -> RawReport:
     """Decode what is below `raw` into a lake at `root`, and seal what is over.
 
-    Raises LakeError if there is nothing to decode, or `root` holds rows of `rec` from elsewhere; BusyError while
+    Data of one recorder become those of `rec`; of several (each has its own seqs), each keeps its name. Raises
+    LakeError if there is nothing to decode, or `root` holds rows of such a recorder from elsewhere; BusyError while
     somebody writes there.
     """
-    paths = sources(raw)
+    found = sources(raw)
+    if len(found) == 1:
+        found = {rec: next(iter(found.values()))}
     moment = time.time_ns() if now_ns is None else now_ns
     init_lake(root, {"lake.sql": lake_sql()})
-    folder = root / "journal" / rec
-    make_folder(folder)
+    folders = [root / "journal" / name for name in found]
+    report = RawReport()
     with ExitStack() as locks:
-        locks.enter_context(Lock(folder / "LOCK", "recorder"))
-        locks.enter_context(Lock(folder / "WRITER.LOCK", "writer"))
-        _begin(root, rec, folder)
-        work = _Work(root, rec, moment)
-        for batch in _batches(work.records(paths)):
-            work.take(batch)
-        work.tell_holes()
-        work.seal(moment // HOUR_NS - MARGIN_HOURS)
+        for name, folder in zip(found, folders, strict=True):
+            make_folder(folder)
+            locks.enter_context(Lock(folder / "LOCK", "recorder"))
+            locks.enter_context(Lock(folder / "WRITER.LOCK", "writer"))
+            _begin(root, name, folder)
+        for name, paths in found.items():
+            work = _Work(root, name, moment)
+            for batch in _batches(work.records(paths)):
+                work.take(batch)
+            work.tell_holes()
+            work.seal(moment // HOUR_NS - MARGIN_HOURS)
+            report += work.report
         point("raw sealed")
-        (folder / MARK).unlink()
-    return work.report
+        for folder in folders:
+            (folder / MARK).unlink()
+    return report
 
 
 def _begin(root: Path, rec: str, folder: Path) -> None:
@@ -198,13 +210,7 @@ class _Work:
     def seal(self, hour: int) -> None:
         """Close and merge what ended before `hour` (since 1970) began."""
         close_past(self.root, self.rec, hour)
-        done = seal(self.root, self.rec, gc_grace_seconds=NO_GRACE)
-        whole = self.report.sealed
-        whole.merged += done.merged
-        whole.rows += done.rows
-        whole.removed += done.removed
-        whole.unmarked += done.unmarked
-        whole.failed += done.failed
+        self.report.sealed += seal(self.root, self.rec, gc_grace_seconds=NO_GRACE)
 
 
 @dataclass(frozen=True, slots=True)

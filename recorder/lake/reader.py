@@ -69,6 +69,7 @@ class Lake:
         self._symbols: set[str] = set()
         self._live: Live | None = None
         self.con = duckdb.connect()
+        self.con.execute("SET enable_progress_bar = false")  # it is drawn on stdout, where our data goes
         self.con.execute("SET python_scan_all_frames = true")  # so that queries see the caller's data frames
         self.con.execute("SET VARIABLE lake = ?", [str(self.path)])
         for table in tables():

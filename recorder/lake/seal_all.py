@@ -13,6 +13,7 @@ from recorder.journal.format import HOUR_NS
 from recorder.journal.lock import Lock
 from recorder.journal.reader import segments
 from recorder.journal.recover import recover
+from recorder.lake.copies import copy_faults
 from recorder.lake.disk import sync_folder
 from recorder.lake.faults import point
 from recorder.lake.layout import check_format
@@ -43,6 +44,7 @@ def seal_all(root: Path, rec: str, *, gc_grace_seconds: float = GRACE_SECONDS, n
         f"{lost.file}: records {lost.first_seq} to {lost.last_seq} are lost, the file is kept under damaged/"
         for lost in recovery.damages
     ]
+    report.copied += [str(fault) for fault in copy_faults(root) if fault.rec == rec]
     return report
 
 

@@ -53,6 +53,7 @@ class SealReport:
     failed: list[str] = field(default_factory=list)  # one line each: what, why
     cut: list[str] = field(default_factory=list)  # torn tails of the journal, by seal_all
     damaged: list[str] = field(default_factory=list)  # lost stretches of the journal, by seal_all
+    copied: list[str] = field(default_factory=list)  # what a lake lacks that was copied while it grew, by seal_all
     stopped: bool = False
 
     def __add__(self, other: "SealReport") -> "SealReport":

@@ -13,7 +13,7 @@ from typing import Any
 
 from recorder.journal.reader import closed_segments, segments
 from recorder.lake.names import PartName
-from recorder.lake.raw import raw_files
+from recorder.lake.raw import raw_files, raw_folder
 from recorder.lake.reader import Lake, open_lake
 from recorder.lake.retention import read_removed
 from recorder.lake.schema import tables
@@ -31,6 +31,7 @@ def status(root: Path, rec: str, now_ns: int | None = None) -> Document:
     """See the keys below. Raises LakeError if there is no lake at `root`."""
     now = time.time_ns() if now_ns is None else now_ns
     lake = open_lake(root)
+    said = reserve(lake)
     return {
         "data": str(root),
         "recorder": rec,
@@ -38,8 +39,8 @@ def status(root: Path, rec: str, now_ns: int | None = None) -> Document:
         **running(root, rec),
         "streams": streams(lake, now),
         "writer": writer(root, rec, now),
-        "disk": {**disk(lake, now), **reserve(lake)},
-        "raw": raw(root, now),
+        "disk": {**disk(lake, now), **said},
+        "raw": {**raw(root), "is_stopped": said["state"] != "ok" and raw_folder(root, rec).is_dir()},
         "retention": retention(root),
         "clock": clock(lake, now),
         "last_event": last_event(lake, now),
@@ -173,7 +174,7 @@ DISK_EVENTS = """
     GROUP BY event"""
 
 
-def raw(root: Path, now: int) -> Document:
+def raw(root: Path) -> Document:
     """Raw archives: how much, and how far back they reach."""
     dates: dict[str, int] = {}
     for date, size in raw_sizes(root):

@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 MIB = 2**20
@@ -45,15 +46,50 @@ def print_status(found: dict[str, Any]) -> None:
         out.print(_channels(found["streams"]))
     _print_open_gaps(out, found["streams"])
     waiting, disk, clock = found["writer"], found["disk"], found["clock"]
-    age = f", oldest {waiting['oldest_age_seconds']:.0f} s old" if waiting["segments_waiting"] else ""
+    age = f", oldest {_ago(waiting['oldest_age_seconds'])} old" if waiting["segments_waiting"] else ""
     out.print(f"writer  {waiting['segments_waiting']} segments waiting, {waiting['bytes_waiting'] / MIB:.1f} MiB{age}")
     left = f", lasts {disk['days_left']:,.0f} days at this rate" if disk["days_left"] else ""
     out.print(f"disk    lake {disk['lake_bytes'] / MIB:,.1f} MiB, {disk['free_bytes'] / 2**30:,.1f} GiB free{left}")
+    _print_disk_state(out, disk)
+    _print_raw(out, found["raw"])
+    _print_retention(out, found["retention"])
     if clock:
         out.print(
             f"clock   ours is {-clock['offset_ns'] / 1e6:+.1f} ms from the venue's, "
-            f"round trip {clock['round_trip_ns'] / 1e6:.1f} ms, told {clock['age_seconds']:.0f} s ago"
+            f"round trip {clock['round_trip_ns'] / 1e6:.1f} ms, told {_ago(clock['age_seconds'])} ago"
         )
+
+
+DISK_STATES = {
+    "low": "[bold red]disk runs short[/]",
+    "failing": "[bold red]disk takes nothing, what arrives is being lost[/]",
+}
+
+
+def _print_disk_state(out: Console, disk: dict[str, Any]) -> None:
+    if disk["state"] != "ok":
+        since = f"since {disk['state_since']}: {escape(disk['state_detail'])}"
+        out.print(f"{DISK_STATES[disk['state']]} {since}; free some space", soft_wrap=True)
+
+
+def _print_raw(out: Console, raw: dict[str, Any]) -> None:
+    if raw["bytes"]:
+        out.print(f"raw     {raw['bytes'] / MIB:,.1f} MiB of frames, {raw['first_date']} to {raw['last_date']}")
+    if raw["is_stopped"]:
+        out.print("[red]raw     frames are not archived until there is room again[/]; the tables go on")
+
+
+def _print_retention(out: Console, retention: dict[str, Any], most: int = 3) -> None:
+    if retention["files"]:
+        out.print(f"removed {retention['files']} files, {retention['bytes'] / MIB:,.1f} MiB so far, as asked for; last:")
+    for run in retention["last"][:most]:
+        what = f"{run['files']} files, {run['bytes'] / MIB:,.1f} MiB, {run['rows']:,} rows"
+        out.print(f"        {run['time']} {run['rule']}: {what}")
+
+
+def _ago(seconds: float) -> str:
+    """What arrived after we began to look is of now."""
+    return f"{max(0.0, seconds):,.0f} s"
 
 
 def _channels(streams: list[dict[str, Any]]) -> Table:
@@ -68,8 +104,8 @@ def _channels(streams: list[dict[str, Any]]) -> Table:
             channel,
             str(len(of)),
             f"{sum(stream['rows'] for stream in of):,}",
-            f"{min(ages):,.0f} s ago" if ages else "never",
-            f"{max(ages):,.0f} s ago" if ages else "never",
+            f"{_ago(min(ages))} ago" if ages else "never",
+            f"{_ago(max(ages))} ago" if ages else "never",
             str(sum(stream["gaps"] for stream in of)),
             f"{sum(stream['gap_seconds'] for stream in of):,.1f}",
             f"[red]{missing}[/]" if missing else "0",
@@ -81,7 +117,7 @@ def _print_open_gaps(out: Console, streams: list[dict[str, Any]], most: int = 10
     missing = [stream for stream in streams if stream["status"] == "gap"]
     for stream in missing[:most]:
         what = f"{stream['channel']} {stream['symbol']}"
-        out.print(f"[red]missing[/] {what} since {stream['since']}: {stream['reason']}")
+        out.print(f"[red]missing[/] {what} since {stream['since']}: {escape(stream['reason'])}")
     if len(missing) > most:
         out.print(f"… and {len(missing) - most} more: `recorder coverage`")
 
@@ -90,8 +126,17 @@ def print_seal(report: Any) -> None:
     """Of `recorder seal`: what was merged and removed on stdout; what went wrong on stderr."""
     out = console()
     out.print(f"merged {len(report.merged)} files, {report.rows:,} rows; removed {len(report.removed)} merged inputs")
-    for line in (*report.cut, *report.damaged, *report.failed):
+    for line in (*report.cut, *report.damaged, *report.copied, *report.failed):
         sys.stderr.write(f"{line}\n")
+
+
+def print_from_raw(report: Any) -> None:
+    """Of `recorder seal --from-raw`: what was decoded on stdout; what is missing or damaged on stderr."""
+    out = console()
+    out.print(f"decoded {report.records:,} records of {report.sources} files into {report.rows:,} rows")
+    for line in (*report.damaged, *report.holes):
+        sys.stderr.write(f"{line}\n")
+    print_seal(report.sealed)
 
 
 def print_backfill(found: dict[str, Any]) -> None:

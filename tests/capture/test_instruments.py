@@ -33,6 +33,11 @@ def test_all_that_trades_is_chosen_by_the_star() -> None:
     assert choose(["*"], None) == ()
 
 
+def test_until_the_venue_says_what_it_lists_the_star_is_what_the_last_run_had() -> None:
+    assert choose(["*"], None, ["BTCUSD", "OLDUSD"]) == ("BTCUSD", "OLDUSD")
+    assert choose(["NAMED"], None, ["BTCUSD", "OLDUSD"]) == ("NAMED",)
+
+
 def test_a_symbol_that_halts_stays_and_one_that_is_not_listed_any_more_goes() -> None:
     assert choose(["*"], read_listing(INFO), ["OLDUSD", "GONEUSD"])[:2] == ("OLDUSD", "BTCUSD")
 

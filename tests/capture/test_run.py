@@ -148,6 +148,40 @@ async def test_the_next_run_ends_the_gaps_of_the_stop_and_goes_on_counting(excha
     assert seqs == list(range(1, len(seqs) + 1))
 
 
+REST_IS_DOWN = """
+[[fault]]
+at = 0
+kind = "http"
+answer = 503
+for = 600
+"""
+
+
+async def test_a_restart_records_what_the_last_run_did_although_rest_is_down(
+    exchange: Exchange, tmp_path: Path
+) -> None:
+    """With ["*"], and without waiting for exchangeInfo; when it comes, what is no longer listed is let go."""
+    (tmp_path / "faults.toml").write_text(REST_IS_DOWN)
+    async with recording(settings(exchange, tmp_path)) as run:
+        await run.until(lambda run: run.state.live == 5 * len(SYMBOLS))
+    async with serve(Options(symbols=SYMBOLS, faults=tmp_path / "faults.toml")) as broken:
+        config = settings(exchange, tmp_path)
+        down = config.model_copy(update={"venue": config.venue.model_copy(update={"rest_url": broken.rest})})
+        async with recording(down) as run:
+            await run.until(lambda run: run.state.live == 5 * len(SYMBOLS) and run.state.rest_ok is False)
+            trades_before = len(trade_pushes(tmp_path))
+            await run.until(lambda run: len(trade_pushes(run.folder)) > trades_before)
+            assert sorted(run.state.symbols) == sorted(SYMBOLS)
+    exchange.hub.delist(SYMBOLS[1])
+    async with recording(settings(exchange, tmp_path)) as run:
+        await run.until_event("unsubscribe", 5, symbol=SYMBOLS[1])
+        assert run.state.symbols == SYMBOLS[:1]
+
+
+def trade_pushes(folder: Path) -> list[Record]:
+    return [r for r in records(folder) if r.kind == Kind.TEXT and b'"topic":"trade"' in r.payload.replace(b" ", b"")]
+
+
 async def test_a_cut_line_is_a_gap_of_what_only_it_brings_and_trades_go_on_by_the_other(
     exchange: Exchange, tmp_path: Path
 ) -> None:

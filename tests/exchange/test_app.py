@@ -5,14 +5,16 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from recorder.exchange import ExchangeError, Options, serve
+from recorder.exchange import ExchangeError, Options, app, serve
 from recorder.exchange.app import open_source
+from recorder.exchange.market import Market
 
 
 @pytest.mark.parametrize(
@@ -48,6 +50,19 @@ async def test_a_wrong_script_is_one_line_with_a_remedy(tmp_path: Path, text: st
         async with serve(Options(symbols=("BTCUSD",), faults=path)):
             pass
     assert "\n" not in str(caught.value)
+
+
+async def test_its_clock_is_ours_however_long_the_market_took_to_make(monkeypatch: pytest.MonkeyPatch) -> None:
+    def slowly(*arguments: Any) -> Market:
+        made = Market(*arguments)
+        time.sleep(0.2)
+        return made
+
+    monkeypatch.setattr(app, "Market", slowly)
+    async with serve(Options(symbols=("BTCUSD",))) as exchange:
+        before = time.time_ns()
+        told = exchange.hub.clock.now()
+        assert before - 20_000_000 < told <= time.time_ns(), "between the two looks, but for the rest of a millisecond"
 
 
 PROGRAM = """

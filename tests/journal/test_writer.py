@@ -75,6 +75,18 @@ async def test_sync_returns_once_all_that_was_appended_is_on_disk(tmp_path: Path
         assert [r.payload for r in frames(tmp_path)] == [b"x"]
 
 
+async def test_who_waits_for_a_sync_does_not_wait_for_more_to_pile_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk, "NAP", 60)
+    async with opened(tmp_path, sync_ms=60_000) as journal:
+        for number in range(3):
+            add(journal, b"%d" % number)
+            async with asyncio.timeout(20):
+                await journal.sync()
+            assert len(frames(tmp_path)) == number + 1
+
+
 async def test_a_record_reaches_the_kernel_within_ten_milliseconds_even_while_a_sync_hangs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

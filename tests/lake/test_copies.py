@@ -11,6 +11,7 @@ from recorder.lake import copies
 from recorder.lake.copies import Notes, copy_faults, notes_path
 from recorder.lake.retention import retain
 from recorder.lake.seal_all import seal_all
+from recorder.quality.verify import verify
 from tests.lake.seal_support import (
     DAY_START,
     REC,
@@ -131,6 +132,15 @@ def test_a_window_that_counts_as_closed_with_rows_in_the_journal_is_told(capture
     seal_all(target, REC)
     assert problems(target) == []
     check(known, lake_rows(target), "sealed")
+
+
+def test_verify_and_seal_say_what_a_copy_lacks(capture: Capture, tmp_path: Path) -> None:
+    target = copy(capture, tmp_path / "copy", ("closed", "hot", "journal", "manifest", "sealed"), after=2)
+    found = [finding for finding in verify(target) if finding.check == "copy"]
+    assert [(finding.is_problem, finding.where) for finding in found] == [(True, f"journal/{REC}")]
+    assert "rows are missing: bbo seq" in found[0].detail and "copy journal, closed, hot, sealed" in found[0].remedy
+    assert seal_all(target, REC).copied == problems(target) != []
+    assert [finding.check for finding in verify(target) if finding.is_problem] == ["copy"], "it stays known"
 
 
 def test_the_whole_copied_twice_is_whole_in_any_order(capture: Capture, tmp_path: Path) -> None:

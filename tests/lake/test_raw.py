@@ -18,6 +18,7 @@ from recorder.lake import faults, raw
 from recorder.lake.parts import PartMaker
 from recorder.lake.raw import Archive, RawName, raw_files, raw_folder, read_raw, sources
 from recorder.lake.raw_seal import MARK, MISSING, seal_from_raw
+from recorder.lake.reader import open_lake
 from recorder.lake.seal_all import seal_all
 from tests.frames.arrivals import arrived, depth_push, event, head, packed, trade_push, write_segment
 from tests.lake import seal_support
@@ -31,7 +32,8 @@ def make(root: Path, keep_raw: bool | None = True) -> int:
 
 
 def archived(root: Path) -> list[Record]:
-    return [record for path in sources(root / "raw") for record in read_raw(path)]
+    (paths,) = sources(root / "raw").values()
+    return [record for path in paths for record in read_raw(path)]
 
 
 def recorded(root: Path) -> Path:
@@ -58,7 +60,7 @@ def test_any_zstd_reads_an_archive(tmp_path: Path) -> None:
     if shutil.which("zstd") is None:
         pytest.skip("no zstd on this machine")
     root = recorded(tmp_path / "data")
-    path = sources(root / "raw")[0]
+    path = sources(root / "raw")[REC][0]
     plain = subprocess.run(["zstd", "-dcq", path], capture_output=True, check=True).stdout
     assert plain == b"".join(map(packed, story()[0]))
 
@@ -92,7 +94,7 @@ def test_the_good_part_of_a_damaged_segment_is_archived(tmp_path: Path) -> None:
     content[-5] ^= 1
     paths[1].write_bytes(content)
     make(root)
-    assert [r.seq for r in read_raw(sources(root / "raw")[1])] == [r.seq for r in story()[1][:-1]]
+    assert [r.seq for r in read_raw(sources(root / "raw")[REC][1])] == [r.seq for r in story()[1][:-1]]
 
 
 def test_below_the_reserve_the_archive_stops_and_recording_goes_on(tmp_path: Path) -> None:
@@ -304,10 +306,19 @@ def test_a_lake_that_holds_rows_is_refused_and_so_is_a_folder_without_raw_data(t
         seal_from_raw(root / "raw", root, REC)
     with pytest.raises(LakeError, match="no raw archives"):
         seal_from_raw(root / "hot", tmp_path / "new", REC)
+
+
+def test_each_of_several_recorders_keeps_its_name(tmp_path: Path) -> None:
+    root = recorded(tmp_path / "data")
+    one = seal_from_raw(root / "raw", tmp_path / "one", REC)
     shutil.copytree(root / "raw" / REC, root / "raw" / "other")
-    with pytest.raises(LakeError, match="several recorders"):
+    both = seal_from_raw(root / "raw", tmp_path / "new", REC)
+    assert both.is_whole and (both.sources, both.records) == (2 * one.sources, 2 * one.records)
+    for table in ("depth", "bbo"):
+        names = [Path(path).name for path in open_lake(tmp_path / "new").files(table)]
+        assert {name.partition("~")[0] for name in names if "~" in name} == {REC, "other"}
+    with pytest.raises(LakeError, match="name an empty directory"):
         seal_from_raw(root / "raw", tmp_path / "new", REC)
-    assert not (tmp_path / "new").exists()
 
 
 def test_own_events_of_damage_make_no_difference(tmp_path: Path) -> None:

@@ -148,7 +148,14 @@ def test_raw_archives_are_told_and_count_in_the_forecast(root: Path) -> None:
         (folder / f"{size:020d}~{size + 9:020d}.jrn.zst").write_bytes(b"x" * size)
     found = status(root, REC, ns(900))
     hot = sum(p.stat().st_size for p in root.glob("hot/session/*/*"))
-    assert found["raw"] == {"bytes": 1500, "first_date": "2026-02-20", "last_date": "2026-03-01"}
+    assert found["raw"] == {
+        "bytes": 1500,
+        "first_date": "2026-02-20",
+        "last_date": "2026-03-01",
+        "is_stopped": False,
+    }
+    write(root, "session", [event(3, 865, "disk_low", detail={"detail": "9 MiB free"})])
+    assert status(root, REC, ns(900))["raw"]["is_stopped"]
     assert found["disk"]["lake_bytes"] == hot + 1500
     assert found["disk"]["bytes_per_day"] == pytest.approx((hot + 500) * 100, abs=1)
 
