@@ -188,35 +188,39 @@ class Leg:
         state.bytes += len(payload)
         self.session.last_heard = monotonic_ns * self._scale
         try:
-            for seen in see.peek_binary(payload) if is_binary else see.peek(payload):
-                if type(seen) is not see.Push:
+            for piece in see.pieces(payload):
+                seen = see.peek(piece)
+                if type(seen) is see.Push:
+                    self._push(seen, piece, receive_ns, monotonic_ns, seq)
+                else:
                     self._understand(seen, receive_ns, monotonic_ns, seq)
-                    continue
-                topic = self.topics.get((seen.topic, seen.symbol))
-                if topic is None:
-                    line.capture.unknown_frames += 1
-                    continue
-                silence = monotonic_ns - topic.heard_ns
-                if silence > topic.longest_ns:
-                    topic.longest_ns, topic.longest_from, topic.longest_to = silence, topic.last_ns, receive_ns
-                topic.heard_ns = monotonic_ns
-                if not seen.first:
-                    topic.news_ns = monotonic_ns
-                topic.last_frame = payload
-                topic.frames += 1
-                if topic.topic == TRADES:
-                    self._trades(topic, seen.first, payload, receive_ns, seq)
-                elif topic.topic == DELTA_BOOK:
-                    self._delta(topic, seen.first, payload)
-                topic.last_ns = receive_ns
-                if topic.is_proved:
-                    if seen.first:
-                        self.session.answered(topic.topic, topic.symbol)  # asked again, see `repeat`
-                elif seen.first or not topic.needs_first:
-                    self._proved(topic, receive_ns, seq)
         except Exception:
             line.capture.faults += 1
             log.exception("frame not understood; it is in the journal", line=state.name, seq=seq)
+
+    def _push(self, seen: see.Push, payload: bytes, receive_ns: int, monotonic_ns: int, seq: int) -> None:
+        topic = self.topics.get((seen.topic, seen.symbol))
+        if topic is None:
+            self.line.capture.unknown_frames += 1
+            return
+        silence = monotonic_ns - topic.heard_ns
+        if silence > topic.longest_ns:
+            topic.longest_ns, topic.longest_from, topic.longest_to = silence, topic.last_ns, receive_ns
+        topic.heard_ns = monotonic_ns
+        if not seen.first:
+            topic.news_ns = monotonic_ns
+        topic.last_frame = payload
+        topic.frames += 1
+        if topic.topic == TRADES:
+            self._trades(topic, seen.first, payload, receive_ns, monotonic_ns, seq)
+        elif topic.topic == DELTA_BOOK:
+            self._delta(topic, seen.first, payload)
+        topic.last_ns = receive_ns
+        if topic.is_proved:
+            if seen.first:
+                self.session.answered(topic.topic, topic.symbol)  # asked again, see `repeat`
+        elif seen.first or not topic.needs_first:
+            self._proved(topic, receive_ns, seq)
 
     def _proved(self, topic: TopicState, receive_ns: int, seq: int) -> None:
         topic.is_proved, topic.needs_push = True, False
@@ -229,19 +233,19 @@ class Leg:
         line.emit(line.trades.judge(events))
         self._look_whether_settled()
 
-    def _trades(self, topic: TopicState, first: bool, payload: bytes, receive_ns: int, seq: int) -> None:
+    def _trades(
+        self, topic: TopicState, first: bool, payload: bytes, receive_ns: int, monotonic_ns: int, seq: int
+    ) -> None:
         """Which trades came, and what a history says of the gaps; before `_proved`, which may end one."""
         if seq == DROPPED:
             return
-        line = self.line
-        for symbol, is_history, ids in see.trade_ids(payload):
-            if symbol != topic.symbol or is_history != first:
-                continue  # of a list; it is told of by itself
-            if is_history:
-                line.emit(line.trades.history(symbol, ids, receive_ns))
-                if not topic.is_proved:
-                    self._proved(topic, receive_ns, seq)
-            line.trades.arrived(symbol, ids, receive_ns)
+        line, ids = self.line, see.ids_of_push(payload)
+        if first:
+            line.emit(line.trades.history(topic.symbol, ids, receive_ns))
+            if not topic.is_proved:
+                self._proved(topic, receive_ns, seq)
+        if line.trades.arrived(topic.symbol, ids, receive_ns) and not first:
+            topic.told_ns = monotonic_ns
 
     def _delta(self, topic: TopicState, first: bool, payload: bytes) -> None:
         """Deltas count up by one; after a jump only a new snapshot makes them whole."""

@@ -16,6 +16,7 @@ PING_SECONDS = 10.0  # as the venue recommends
 PATIENCE_SECONDS = 25.0  # without any frame a line is dead
 ANSWER_SECONDS = 10.0  # for an acknowledgement, or a first frame on V1
 FIRST_DELAY, LAST_DELAY = 1.0, 60.0
+QUICK = 45  # attempts, about a minute: a venue that restarts is missed for no longer than it is away
 STEADY_SECONDS = 30.0  # a connection that lived so long is replaced at once; only if that fails, the delays begin
 AT_ONCE = 0.2
 BURST, RATE = 60, 20.0  # requests at once, and per second after that; the venue took 38 at once
@@ -84,13 +85,14 @@ Action = Subscribe | Cancel | Ping | GiveUp | Silent
 
 @dataclass(slots=True)
 class Backoff:
-    """How long to wait before the next attempt: doubling, with jitter, so that many do not come at once."""
+    """How long to wait before the next attempt: a second for the first minute, then doubling; with jitter, so that
+    many do not come at once."""
 
     jitter: Callable[[], float] = random.random
     failures: int = 0
 
     def next_delay(self) -> float:
-        delay = min(LAST_DELAY, FIRST_DELAY * 2.0 ** min(self.failures, 16))
+        delay = min(LAST_DELAY, FIRST_DELAY * 2.0 ** min(max(0, self.failures - QUICK), 16))
         self.failures += 1
         return self._with_jitter(delay)
 

@@ -24,6 +24,7 @@ class TopicState:
     last_frame: bytes = b""  # with the venue's own time of what came last
     heard_ns: int = 0  # of the last frame, or of the proof of life before the first
     news_ns: int = 0  # of the last frame that was no repetition of the past
+    told_ns: int = 0  # of trades: of the last frame with one that no other line had brought
     longest_ns: int = 0  # longest silence between two frames since somebody looked,
     longest_from: int = 0  # receive_ns of the frame before it,
     longest_to: int = 0  # and after it

@@ -37,13 +37,16 @@ class Trades:
     def __init__(self) -> None:
         self._symbols: dict[str, _Symbol] = {}
 
-    def arrived(self, symbol: str, ids: Iterable[int], receive_ns: int) -> None:
-        """These are in the journal now."""
+    def arrived(self, symbol: str, ids: Iterable[int], receive_ns: int) -> bool:
+        """These are in the journal now; whether one of them is new."""
         known = self._of(symbol).ids
+        before = len(known)
         for trade_id in ids:
             known.setdefault(trade_id, receive_ns)
+        is_news = len(known) > before
         for _ in range(len(known) - KEPT):
             del known[next(iter(known))]
+        return is_news
 
     def history(self, symbol: str, ids: list[int], receive_ns: int) -> list[Event]:
         """What V1 repeats at the beginning; tell it before `arrived`. Returns what it says of gaps that had ended."""

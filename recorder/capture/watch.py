@@ -8,6 +8,7 @@ asks too fast.
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -22,19 +23,26 @@ from recorder.capture.state import CaptureState, TopicState
 from recorder.capture.streams import Event
 from recorder.capture.tempo import Tempo
 from recorder.errors import VenueError
-from recorder.venues.hashkey.subscribe import TRADES
+from recorder.venues.hashkey.subscribe import DELTA_BOOK, TRADES
 
 log = structlog.get_logger()
 LOOK_SECONDS = 1.0
 GRACE_SECONDS = 1.0  # what an answer knows may be on its way to us
-TICKER_LAGS = (
-    5  # how often a ticker must have followed a trade before a trade can tell: its cadence is not documented well
-)
+TICKER_LAGS = 5  # how often a ticker must have followed a trade before a trade can tell; how fast it is, is not known
 MOST_ASKED = 6  # questions under way; the others wait for the next look
 MANY_STALE = 3  # streams of a connection
 REGULAR_SECONDS = 5.0  # a stream that REST knows nothing of is stale only if it used to speak at least so often
 
 Name = tuple[int, Ask]  # key of the line, topic and symbol
+
+
+@dataclass(slots=True)
+class Watched:
+    name: Name
+    topic: TopicState
+    pulse: Pulse
+    frames: int  # of the topic when we last looked
+    sisters: list[TopicState] | None = None  # None: to be found
 
 
 class Watch:
@@ -59,8 +67,7 @@ class Watch:
         self._under_way = 0  # questions
         self._pulses: dict[Name, Pulse] = {}
         self._of_line: dict[int, Pulse] = {}
-        self._frames: dict[Name, int] = {}  # of each topic when we last looked
-        self._conns: dict[int, int] = {}  # the connection of each line when we last looked
+        self._watched: dict[int, tuple[int, dict[Ask, TopicState], list[Watched]]] = {}  # by line, with its connection
         self._marks: dict[Name, Mark] = {}  # what REST said last
 
     async def run(self) -> None:
@@ -73,57 +80,71 @@ class Watch:
 
     def look(self, monotonic_ns: int) -> list[Coroutine[Any, Any, None]]:
         """Take in what came since the last look; returns the questions that are to be asked."""
-        now = monotonic_ns * self._scale
-        doubted: list[tuple[tuple[bool, bool, float], Name, Line, Leg, TopicState, Pulse]] = []
+        now, scale = monotonic_ns * self._scale, self._scale
+        doubted: list[tuple[tuple[bool, bool, float], Watched, Line, Leg]] = []
         asking = []
         for key, line in self._lines.items():
             leg = line.leg
             if leg is None or not leg.is_open or line.is_being_replaced:
                 continue
-            if self._conns.get(key) != leg.conn:
-                self._conns[key] = leg.conn
-                self._listen_anew(key, leg)
-            for ask, topic in leg.topics.items():
+            for watched in self._watched_on(key, leg):
+                topic, pulse = watched.topic, watched.pulse
                 if not (topic.is_proved or topic.needs_push):
                     continue  # not subscribed: nothing can be expected
-                pulse = self._take_in((key, ask), leg, topic, now)
+                heard = topic.heard_ns * scale
+                if topic.frames != watched.frames:
+                    watched.frames = topic.frames
+                    if pulse.spoke(heard, topic.longest_ns * scale, topic.news_ns * scale > pulse.acted):
+                        self._tell_hole(leg, topic)
+                    topic.longest_ns = 0
+                elif not pulse.has_spoken:
+                    pulse.heard = max(pulse.heard, heard)  # when it was proved
+                    pulse.has_baseline |= topic.topic == TRADES and self._is_brought_by_another(leg, topic)
+                if now - heard <= TOGETHER_SECONDS:
+                    continue
+                if pulse.awaited is None:
+                    sisters = watched.sisters
+                    if sisters is None:
+                        sisters = watched.sisters = self._sisters_of(leg, topic)
+                    for sister in sisters:
+                        # A trade that comes late by this line was told of by the other, and not by silence.
+                        at = (sister.told_ns if sister.topic == TRADES else sister.news_ns) * scale
+                        if at > heard + TOGETHER_SECONDS and not _agree(topic, sister):
+                            pulse.sister_spoke(at)
                 if pulse.doubts(now):
-                    rank = pulse.awaited is None, not (pulse.has_spoken or pulse.tries), pulse.heard - now
-                    doubted.append((rank, (key, ask), line, leg, topic, pulse))
+                    rank = pulse.awaited is None, not (pulse.has_spoken or pulse.tries), heard - now
+                    doubted.append((rank, watched, line, leg))
             asking += self._look_at_line(key, line, leg, now)
         doubted.sort(key=lambda each: each[0])  # REST is slow: what is most likely to be dead goes first
-        for _, name, line, leg, topic, pulse in doubted[: max(0, MOST_ASKED - self._under_way)]:
-            pulse.asked()
-            asking.append(self._ask(name, line, leg, topic, pulse))
+        for _, watched, line, leg in doubted[: max(0, MOST_ASKED - self._under_way)]:
+            watched.pulse.asked()
+            asking.append(self._ask(watched.name, line, leg, watched.topic, watched.pulse))
         return asking
 
-    def _listen_anew(self, key: int, leg: Leg) -> None:
+    def _watched_on(self, key: int, leg: Leg) -> list["Watched"]:
+        """What is watched on the present connection of a line; made anew when that or its topics change."""
+        known = self._watched.get(key)
+        if known is not None and known[1] is leg.topics:
+            return known[2]
         since = leg.opened_monotonic_ns * self._scale
-        for ask in leg.topics:
-            (self._pulses.get((key, ask)) or self._new_pulse((key, ask), since)).listens(since)
-            self._marks.pop((key, ask), None)
-        self._of_line.setdefault(key, Pulse(since, LEAST_OF_A_LINE)).listens(since)
-
-    def _new_pulse(self, name: Name, since: float) -> Pulse:
-        needed = TICKER_LAGS if name[1][0] == "realtimes" else 0
-        self._pulses[name] = Pulse(since, lags_needed=needed)
-        return self._pulses[name]
-
-    def _take_in(self, name: Name, leg: Leg, topic: TopicState, now: float) -> Pulse:
-        heard = topic.heard_ns * self._scale
-        pulse = self._pulses.get(name) or self._new_pulse(name, heard)
-        if topic.frames != self._frames.get(name, 0):
-            self._frames[name] = topic.frames
-            is_news = topic.news_ns * self._scale > pulse.acted
-            if pulse.spoke(heard, topic.longest_ns * self._scale, is_news):
-                self._tell_hole(leg, topic)
-            topic.longest_ns = 0
-        elif not pulse.has_spoken:
-            pulse.heard = max(pulse.heard, heard)  # when it was proved
-            pulse.has_baseline |= topic.topic == TRADES and self._is_brought_by_another(leg, topic)
-        if pulse.awaited is None and now - heard > TOGETHER_SECONDS:
-            pulse.sister_spoke(self._sister_ns(leg, topic) * self._scale)
-        return pulse
+        is_new = known is None or known[0] != leg.conn
+        made = []
+        for ask, topic in leg.topics.items():
+            pulse = self._pulses.get((key, ask))
+            if pulse is None:
+                needed = TICKER_LAGS if topic.topic == "realtimes" else 0
+                pulse = self._pulses[key, ask] = Pulse(topic.heard_ns * self._scale, lags_needed=needed)
+            if is_new:
+                pulse.listens(since)
+                self._marks.pop((key, ask), None)
+            made.append(Watched((key, ask), topic, pulse, -1 if topic.last_frame else topic.frames))
+        if is_new:
+            self._of_line.setdefault(key, Pulse(since, LEAST_OF_A_LINE)).listens(since)
+        self._watched[key] = leg.conn, leg.topics, made
+        for _, _, others in self._watched.values():
+            for watched in others:
+                watched.sisters = None  # they may be on what has just changed
+        return made
 
     def _is_brought_by_another(self, leg: Leg, topic: TopicState) -> bool:
         ask = (topic.topic, topic.symbol)
@@ -131,32 +152,32 @@ class Watch:
         return any(other is not None and other.is_proved for other in others)
 
     def _tell_hole(self, leg: Leg, topic: TopicState) -> None:
+        if topic.topic == DELTA_BOOK:
+            return  # its counter tells
         gap = leg.hole(topic)
         if gap:  # no other line brought it
             self._state.stale += 1
             detail = f"silent for {topic.longest_ns * self._scale:.1f} s while another stream spoke"
             self._emit([self._event("suspect", leg, topic, detail), *gap])
 
-    def _sister_ns(self, leg: Leg, topic: TopicState) -> int:
-        """When a stream last spoke that cannot speak without this one; 0 if none can tell."""
-        symbol, number = topic.symbol, leg.line.number
+    def _sisters_of(self, leg: Leg, topic: TopicState) -> list[TopicState]:
+        """The streams that cannot speak without this one: they tell when it is silent and should not be."""
+        legs = [line.leg for line in self._lines.values() if line.leg is not None]
         match topic.topic:
             case "depth":
-                return _news(leg, "bbo", symbol)
+                name, legs = "bbo", [leg]
             case "bbo":
-                book = leg.topics.get(("depth", symbol))
-                if book is None or book.news_ns < topic.heard_ns:
-                    return 0
-                quotes = best_quotes("depth", book.last_frame), best_quotes("bbo", topic.last_frame)
-                return book.news_ns if None not in quotes and quotes[0] != quotes[1] else 0
+                name, legs = "depth", [leg]
             case "trade":
-                others = [line.leg for line in self._lines.values() if line.number != number]
-                return max((_news(other, "trade", symbol) for other in others), default=0)
+                name, legs = "trade", [other for other in legs if other.line.number != leg.line.number]
             case "diffMergedDepth":
-                return max(_news(line.leg, "depth", symbol) for line in self._lines.values())
+                name = "depth"
             case _ if topic.channel in ("kline", "ticker"):
-                return max(_news(line.leg, "trade", symbol) for line in self._lines.values())
-        return 0
+                name = "trade"
+            case _:
+                return []
+        found = (other.topics.get((name, topic.symbol)) for other in legs)
+        return [sister for sister in found if sister is not None]
 
     # Questions
 
@@ -253,6 +274,9 @@ def _is_mostly_stale(leg: Leg) -> bool:
     return stale >= MANY_STALE and 2 * stale >= len(leg.topics)
 
 
-def _news(leg: Leg | None, topic: str, symbol: str) -> int:
-    found = leg.topics.get((topic, symbol)) if leg is not None else None
-    return found.news_ns if found is not None else 0
+def _agree(topic: TopicState, sister: TopicState) -> bool:
+    """Whether a stream need not follow its sister: a new book may have the best prices of the last quote."""
+    if topic.topic != "bbo":
+        return False
+    book, quote = best_quotes("depth", sister.last_frame), best_quotes("bbo", topic.last_frame)
+    return book is None or quote is None or book == quote

@@ -6,6 +6,7 @@ import pytest
 
 from recorder.capture.session import (
     NEXT_STATE,
+    QUICK,
     Action,
     Backoff,
     Cancel,
@@ -131,8 +132,9 @@ def test_after_a_reconnect_everything_is_asked_for_again() -> None:
     assert len(of(Subscribe, session.due(201.0))) == 2
 
 
-def test_the_wait_doubles_from_one_second_to_a_minute_and_never_ends() -> None:
+def test_the_wait_is_a_second_for_the_first_minute_then_doubles_to_a_minute_and_never_ends() -> None:
     backoff = Backoff(jitter=lambda: 1.0)
+    assert [backoff.next_delay() for _ in range(QUICK)] == [1] * QUICK
     assert [backoff.next_delay() for _ in range(8)] == [1, 2, 4, 8, 16, 32, 60, 60]
     backoff.failures = 10_000
     assert backoff.next_delay() == 60
@@ -146,12 +148,12 @@ def test_a_line_that_lived_for_a_while_starts_again_at_once_and_one_that_did_not
     session = opened(V2)
     assert session.closed(101.0) == 1.0
     session.connecting()
-    assert session.failed() == 2.0
+    assert session.failed() == 1.0
+    assert session.backoff.failures == 2
     session.connecting()
     session.opened(110.0)
     assert session.closed(140.0) == 0.2
-    session.connecting()
-    assert session.failed() == 1.0
+    assert session.backoff.failures == 0
 
 
 def test_to_renew_is_to_cancel_and_subscribe_and_to_repeat_only_to_subscribe() -> None:

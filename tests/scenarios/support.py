@@ -20,6 +20,7 @@ import psutil
 
 RECORDER = [sys.executable, "-m", "recorder"]
 PATIENCE_SECONDS = 60.0
+EVENT = re.compile(rb'^\{"conn": ?\d+, ?"event": ?"(\w+)"', re.MULTILINE)  # a line of the ledger that is no frame
 
 
 def wait_until(condition: Callable[[], bool], what: str, seconds: float = PATIENCE_SECONDS) -> None:
@@ -37,11 +38,23 @@ class Exchange:
     process: subprocess.Popen[bytes]
     urls: dict[str, str]
     ledger: Path
+    lines: int = 0  # of the ledger, as far as it was read
+    events: set[str] = field(default_factory=set)  # in them
+    offset: int = 0
+
+    def look(self) -> None:
+        """Read on in the ledger, which grows large: each line once, however often somebody looks."""
+        with self.ledger.open("rb") as file:
+            file.seek(self.offset)
+            more, whole, _ = file.read().rpartition(b"\n")
+        self.offset += len(more) + len(whole)
+        self.lines += more.count(b"\n") + len(whole)
+        self.events.update(name.decode() for name in EVENT.findall(more))
 
     def frames_sent(self) -> int:
         """Lines in the ledger so far."""
-        with self.ledger.open("rb") as file:
-            return sum(1 for _ in file)
+        self.look()
+        return self.lines
 
     def wait_for_frames(self, more: int, seconds: float = PATIENCE_SECONDS) -> None:
         """Until it has put `more` further frames on its sockets."""
@@ -63,8 +76,12 @@ class Exchange:
 
     def wait_for_event(self, event: str, seconds: float) -> None:
         """Until the ledger has a line for `event`."""
-        needle = f'"event":"{event}"'
-        wait_until(lambda: needle in self.ledger.read_text().replace(" ", ""), f"event {event}", seconds)
+
+        def happened() -> bool:
+            self.look()
+            return event in self.events
+
+        wait_until(happened, f"event {event}", seconds)
 
 
 @contextmanager
@@ -117,14 +134,18 @@ class Recorder:
 
     def writer(self) -> psutil.Process:
         """The writer process; waits until there is one."""
+        return self.child("recorder.lake.writer")
+
+    def child(self, module: str) -> psutil.Process:
+        """The process beside capture that runs a module; waits until there is one."""
         found: list[psutil.Process] = []
 
         def look() -> bool:
             children = psutil.Process(self.running.pid).children()
-            found[:] = [c for c in children if "recorder.lake.writer" in c.cmdline()]
+            found[:] = [c for c in children if module in c.cmdline()]
             return bool(found)
 
-        wait_until(look, "the writer process runs")
+        wait_until(look, f"the process of {module} runs")
         return found[0]
 
     def kill(self, *, capture: bool, writer: bool) -> None:
@@ -146,9 +167,9 @@ class Recorder:
 
 
 @contextmanager
-def recorder(folder: Path, market: Exchange, **settings: str) -> Iterator[Recorder]:
+def recorder(folder: Path, market: Exchange, kind: type[Recorder] = Recorder, /, **settings: str) -> Iterator[Recorder]:
     """A started recorder on `folder/data`; whatever still runs at the end is killed."""
-    made = Recorder(folder / "data", market.urls, settings)
+    made = kind(folder / "data", market.urls, settings)
     made.start()
     try:
         yield made

@@ -13,8 +13,9 @@ from recorder.venues.hashkey.peek import (
     Refusal,
     Unknown,
     counter_of,
+    ids_of_push,
     peek,
-    peek_binary,
+    pieces,
     trade_ids,
 )
 
@@ -79,33 +80,34 @@ FRAMES = [
 
 @pytest.mark.parametrize(("frame", "seen"), FRAMES)
 def test_a_frame_is_known_for_what_it_is(frame: bytes, seen: object) -> None:
-    assert peek(frame) == (seen,)
+    assert pieces(frame) == (frame,)
+    assert peek(frame) == seen
 
 
 @pytest.mark.parametrize(("frame", "seen"), FRAMES)
 def test_other_spacing_and_key_order_change_nothing(frame: bytes, seen: object) -> None:
     document = orjson.loads(frame)
-    assert peek(orjson.dumps(document, option=orjson.OPT_INDENT_2)) == (seen,)
-    assert peek(orjson.dumps(dict(reversed(document.items())))) == (seen,)
+    assert peek(orjson.dumps(document, option=orjson.OPT_INDENT_2)) == seen
+    assert peek(orjson.dumps(dict(reversed(document.items())))) == seen
 
 
-def test_a_binary_frame_holds_gzip_of_the_same() -> None:
-    assert peek_binary(gzip.compress(KLINE_V1)) == (Push("kline_1m", "BTCUSDT", True),)
-    assert peek_binary(TRADE_V2) == (Push("trade", "ETHUSDT", False),)
+def test_a_frame_that_is_gzip_or_a_list_is_taken_apart_into_its_messages() -> None:
+    assert pieces(gzip.compress(KLINE_V1)) == (KLINE_V1,)
+    both = b"[%s, %s]" % (TRADE_V2, KLINE_V1)
+    assert pieces(both) == pieces(gzip.compress(both)) == [TRADE_V2, KLINE_V1]
+    assert pieces(b"[]") == []
 
 
-def test_a_list_of_messages_is_several() -> None:
-    assert len(peek(b"[%s,%s]" % (TRADE_V2, KLINE_V1))) == 2
-
-
-@pytest.mark.parametrize("frame", [b"", b"{", b"\xff\xfe", b"null", b"[1]", b'"x"', b"{}", b'{"data":[]}', b"1e999999"])
+@pytest.mark.parametrize(
+    "frame", [b"", b"{", b"[", b"\xff\xfe", b"null", b"[1]", b'"x"', b"{}", b'{"data":[]}', b"1e999999"]
+)
 def test_what_makes_no_sense_is_unknown_and_never_an_error(frame: bytes) -> None:
-    assert all(isinstance(seen, Unknown) for seen in peek(frame))
+    assert [type(peek(piece)) for piece in pieces(frame)] == [Unknown]
 
 
 @pytest.mark.parametrize("frame", [b"\x1f\x8b", b"\x1f\x8b\x08\x00zzzz", gzip.compress(KLINE_V1)[:-9]])
-def test_a_damaged_binary_frame_is_unknown(frame: bytes) -> None:
-    assert isinstance(peek_binary(frame)[0], Unknown)
+def test_a_damaged_gzip_is_unknown(frame: bytes) -> None:
+    assert [type(peek(piece)) for piece in pieces(frame)] == [Unknown]
 
 
 TRADE_V1 = (
@@ -124,6 +126,7 @@ def test_the_ids_of_trades_come_from_both_apis_from_lists_and_from_gzip() -> Non
     v2 = ("ETHUSDT", False, [4645465192627367936])
     assert trade_ids(TRADE_V1) == [v1]
     assert trade_ids(TRADE_V2) == [v2]
+    assert (ids_of_push(TRADE_V1), ids_of_push(TRADE_V2)) == (v1[2], v2[2])
     assert trade_ids(gzip.compress(b"[%b,%b]" % (TRADE_V1, TRADE_V2))) == [v1, v2]
 
 

@@ -7,6 +7,7 @@ frame that makes no sense is `Unknown`, is kept in the journal all the same, and
 
 import re
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,18 +76,32 @@ _V1 = re.compile(
     rb'\{"symbol":' + _NAME + rb',(?:"symbolName":"[^"\\]*",)?"topic":"(\w+)",(?:"params":\{([^{}]*)\},)?"data":\['
 ).match
 _INTERVAL = re.compile(rb'"klineType":"(\w+)"').search
+_IDS = re.compile(rb'"v":\s*"?(\d{1,19})"?\s*[,}]').findall
 _COUNTER = re.compile(rb'"o":(\d{1,18})\}').search
 _names: dict[bytes, str] = {}  # of the few hundred topics and symbols that there are
 
 
-def peek(payload: bytes) -> tuple[Seen, ...]:
-    """What a frame is; several answers only if it holds a list of messages."""
+def pieces(payload: bytes) -> Sequence[bytes]:
+    """The messages of a frame, each alone: nearly always it is one. A frame that makes no sense is its only piece."""
+    if payload.startswith(b"{"):
+        return (payload,)
+    text = unpacked(payload)
+    if text is None or not text.startswith(b"["):
+        return (payload if text is None else text,)
+    try:
+        return [orjson.dumps(item) for item in orjson.loads(text)]
+    except orjson.JSONDecodeError:
+        return (text,)
+
+
+def peek(payload: bytes) -> Seen:
+    """What a message is."""
     found = _V2(payload)
     if found is not None:
         topic, symbol, interval = found.groups()
         if interval is not None:
             topic += b"_" + interval
-        return (Push(_name(topic), _name(symbol), False),)
+        return Push(_name(topic), _name(symbol), False)
     found = _V1(payload)
     if found is not None:
         symbol, topic, params = found.groups()
@@ -96,14 +111,8 @@ def peek(payload: bytes) -> tuple[Seen, ...]:
                 return _parsed(payload)
             topic = b"kline_" + interval_found[1]
         first = payload.rfind(b'"f":true', max(0, len(payload) - TAIL)) >= 0
-        return (Push(_name(topic), _name(symbol), first),)
+        return Push(_name(topic), _name(symbol), first)
     return _parsed(payload)
-
-
-def peek_binary(payload: bytes) -> tuple[Seen, ...]:
-    """The same of a binary frame, which holds gzip of the same JSON."""
-    text = unpacked(payload)
-    return (Unknown("binary frame that cannot be unpacked"),) if text is None else peek(text)
 
 
 def unpacked(payload: bytes) -> bytes | None:
@@ -136,6 +145,11 @@ def trade_ids(payload: bytes) -> list[tuple[str, bool, list[int]]]:
             ids = [number for row in rows(message) if (number := _whole(row.get("v"))) is not None]
             found.append((_symbol(message), message.get("f") is True, ids))
     return found
+
+
+def ids_of_push(payload: bytes) -> list[int]:
+    """The ids of a `trade` push that is a single message; it is not parsed."""
+    return [int(found) for found in _IDS(payload)]
 
 
 def counter_of(payload: bytes) -> int | None:
@@ -171,17 +185,11 @@ def _name(text: bytes) -> str:
     return known
 
 
-def _parsed(payload: bytes) -> tuple[Seen, ...]:
+def _parsed(payload: bytes) -> Seen:
     try:
-        document = orjson.loads(payload)
+        frame = orjson.loads(payload)
     except orjson.JSONDecodeError as error:
-        return (Unknown(f"not JSON: {str(error)[:80]}"),)
-    if isinstance(document, list):
-        return tuple(_of(item) for item in document)
-    return (_of(document),)
-
-
-def _of(frame: Any) -> Seen:
+        return Unknown(f"not JSON: {str(error)[:80]}")
     if not isinstance(frame, dict):
         return Unknown(f"a {type(frame).__name__}, not an object")
     if "code" in frame:  # before topic: errors carry the topic of data
