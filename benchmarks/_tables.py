@@ -48,7 +48,7 @@ def _series(table: str, day: int, each: int, chance: np.random.Generator) -> Ite
     for number, symbol in enumerate(SYMBOLS):
         at = np.sort(chance.integers(0, DAY_NS, each)) + day * DAY_NS
         # Arrival numbers are those of all symbols together: a share of the day's, in the order of arrival.
-        seq = day * each * count * 4 + (at - day * DAY_NS) // (DAY_NS // (each * count * 2)) * 2
+        seq = day * each * (count * 4 + 1) + (at - day * DAY_NS) // (DAY_NS // (each * count * 2)) * 2
         seq = np.maximum.accumulate(seq + np.arange(each) % 2) + np.arange(each)
         mid = 1_000_00 * (number + 1) + np.cumsum(chance.integers(-1, 2, each))
         sizes = 1 + chance.exponential(300, (2, each)).astype(np.int64)  # lots of 0.0001

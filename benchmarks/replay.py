@@ -37,12 +37,6 @@ SECONDS = int(os.environ.get("BENCH_SECONDS", "900"))  # of market time
 SYMBOLS = tuple(listing.instrument.symbol for listing in VENUE)
 RATES = {"depth": 84, "bbo": 100, "trade": 12, "kline": 35}  # a second
 SEGMENT = 50_000_000  # bytes of payload
-REPLAY = """
-import math, sys
-from pathlib import Path
-from recorder.exchange.replay import ReplayOptions, replay
-sys.exit(replay(ReplayOptions(Path(sys.argv[1]), speed=math.inf)))
-"""
 
 
 def main() -> None:
@@ -191,7 +185,10 @@ def measure(what: str, root: Path, topics: tuple[str, ...]) -> None:
     wanted = sum(int(lake.sql(f"SELECT count(*) FROM {views.get(t, t)}").fetchall()[0][0]) for t in topics)
     lake.con.close()
     process = subprocess.Popen(
-        [sys.executable, "-c", REPLAY, str(root)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        [sys.executable, "-m", "recorder", "replay", "--data", str(root), "--speed", "max"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
     )
     try:
         assert process.stdout is not None

@@ -58,9 +58,11 @@ class Lock:
 
 def _take(fd: int) -> None:
     """Raises BlockingIOError if somebody else has it for longer than a look takes."""
-    for _ in range(LOOKS):
+    for look in range(1, LOOKS + 1):
         try:
-            return fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
         except BlockingIOError:
+            if look == LOOKS:
+                raise
             time.sleep(PAUSE_SECONDS)
-    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

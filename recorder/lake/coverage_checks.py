@@ -14,12 +14,14 @@ import duckdb
 from recorder.errors import LakeError
 from recorder.lake.reader import Lake, open_lake
 from recorder.lake.schema import tables
+from recorder.lake.settled import settled_ns
 
 MEMORY = "500MB"
 CHANNELS = ("trade", "depth", "kline", "bbo", "ticker", "depth_delta", "index_price", "mark_price")
 # A stream of several topics is proved by the last of them, and the last sign of life is the last pong.
 EDGE_NS = 60_000_000_000
 NEAR_NS = 10_000_000_000  # within which two connections may bring changes out of order
+FOR_EVER = 2**62  # Unix ns
 TOP = 20  # levels: so many were found equal at equal versions; source: reference, section 4.6
 BATCH = 2_000
 
@@ -98,8 +100,10 @@ def open_bounded(root: Path) -> Lake:
 def stray_rows(lake: Lake, first: str, last: str) -> list[Stray]:
     """Rows from sockets outside of their stream's coverage, or where it says that nothing was recorded.
 
-    `first`, `last`: dates of arrival (YYYY-MM-DD), as in the functions below.
+    `first`, `last`: dates of arrival (YYYY-MM-DD), as in the functions below. Not judged is what arrived after the lake
+    was settled: the row that says that a stream is live may still be on its way, or behind in a copy.
     """
+    settled = settled_ns(lake.path, FOR_EVER)
     found: list[Stray] = []
     for channel in CHANNELS:
         rows = lake.sql(
@@ -110,7 +114,7 @@ def stray_rows(lake: Lake, first: str, last: str) -> list[Stray]:
               FROM coverage WHERE channel = '{channel}'),
             span AS (SELECT venue, symbol, min(from_ns) AS low, max(to_ns) AS high FROM covered GROUP BY ALL),
             seen AS (SELECT venue, symbol, receive_ns FROM {tables()[channel].view}
-                     WHERE source IN ('ws_v1', 'ws_v2') AND date BETWEEN $first AND $last)
+                     WHERE source IN ('ws_v1', 'ws_v2') AND date BETWEEN $first AND $last AND receive_ns <= $settled)
             SELECT s.venue, s.symbol, count(*), min(receive_ns)
             FROM seen AS s LEFT JOIN span USING (venue, symbol)
             ASOF LEFT JOIN (FROM covered WHERE status = 'not_recording') AS off
@@ -120,6 +124,7 @@ def stray_rows(lake: Lake, first: str, last: str) -> list[Stray]:
             GROUP BY ALL ORDER BY ALL""",
             first=first,
             last=last,
+            settled=settled,
         )
         found += [Stray(channel, *row) for row in rows.fetchall()]
     return found

@@ -17,15 +17,14 @@ from recorder.errors import BusyError, LakeError
 from recorder.journal.lock import Lock
 from recorder.lake.layout import check_format
 from recorder.lake.names import EPOCH
-from recorder.lake.pins import pinned_files
 from recorder.lake.raw import raw_files
-from recorder.lake.retention import DAY_NS, Removed, _remove, retain
+from recorder.lake.retention import DAY_NS, Removed, remove, retain
 from recorder.lake.schema import tables
 
 log = structlog.get_logger()
 
 EVERY_SECONDS = 3600.0
-BUSY_SECONDS = 60.0  # before another look while the sealer is at work
+BUSY_SECONDS = 5.0  # before another look while the sealer is at work
 
 
 @dataclass(frozen=True)
@@ -60,13 +59,11 @@ def apply_retention(root: Path, keep: Keep, now_ns: int) -> list[Removed]:
     removed = retain(root, {table: days for table, days in keep.days.items() if days > 0}, now_ns=now_ns)
     if keep.raw_days > 0:
         limit = now_ns - round(keep.raw_days * DAY_NS)
-        pinned = pinned_files(root)
         old = [path for _, _, path in raw_files(root) if date_end_ns(path.parent.name) <= limit]
-        going = [path for path in old if str(path.relative_to(root)) not in pinned]
-        removed += _remove(root, [(path, None, f"keep raw {keep.raw_days:g} days") for path in going], now_ns)
-    for table in sorted({Path(done.file).parts[1] if done.rows is not None else "raw" for done in removed}):
-        gone = [done for done in removed if (Path(done.file).parts[1] if done.rows is not None else "raw") == table]
-        log.info("retention", what=table, files=len(gone), bytes=sum(done.bytes for done in gone), rule=gone[0].rule)
+        removed += remove(root, [(path, None, f"keep raw {keep.raw_days:g} days") for path in old], now_ns)
+    for rule in dict.fromkeys(done.rule for done in removed):
+        gone = [done for done in removed if done.rule == rule]
+        log.info("retention", rule=rule, files=len(gone), bytes=sum(done.bytes for done in gone))
     return removed
 
 

@@ -1,4 +1,4 @@
-"""Retention: remove final files, and raw archives, that are older than somebody asked for. Off unless asked.
+"""Retention: remove final files that are older than somebody asked for. Off unless asked.
 
 Only whole windows that are sealed go, never a hot file, never a file that a pin names. What was removed is
 noted in `<lake>/removed.ndjson` before it goes, so that nobody takes it for a loss.
@@ -34,9 +34,7 @@ class Removed:
     rule: str  # as in "keep trade 30 days"
 
 
-def retain(
-    root: Path, keep_days: Mapping[str, float], *, now_ns: int, keep_raw_days: float | None = None
-) -> list[Removed]:
+def retain(root: Path, keep_days: Mapping[str, float], *, now_ns: int) -> list[Removed]:
     """Remove what ended more than `keep_days[table]` days ago; tables that are not named are kept for ever.
 
     Raises LakeError for a table that does not exist, or a pin that cannot be read.
@@ -45,7 +43,6 @@ def retain(
     for table in keep_days:
         if table not in tables():
             raise LakeError(f"keep days of {table!r}: no such table; one of {', '.join(tables())}")
-    pinned = pinned_files(root)
     going: list[tuple[Path, int | None, str]] = []
     for table, days in keep_days.items():
         limit = now_ns - round(days * DAY_NS)
@@ -54,11 +51,7 @@ def retain(
             name = PartName.parse(path.name)
             if name is not None and end_ns(name) <= limit and not _has_hot_files(root, table, name):
                 going.append((path, name.rows, rule))
-    if keep_raw_days is not None:
-        limit = now_ns - round(keep_raw_days * DAY_NS)
-        rule = f"keep raw {keep_raw_days:g} days"
-        going += [(path, None, rule) for path in raw_files(root) if path.stat().st_mtime_ns <= limit]
-    return _remove(root, [each for each in going if str(each[0].relative_to(root)) not in pinned], now_ns)
+    return remove(root, going, now_ns)
 
 
 def end_ns(name: PartName) -> int:
@@ -68,11 +61,6 @@ def end_ns(name: PartName) -> int:
     else:
         end = dt.datetime.strptime(name.day, "%Y%m%d") + dt.timedelta(days=1)
     return int((end - EPOCH).total_seconds()) * 1_000_000_000
-
-
-def raw_files(root: Path) -> list[Path]:
-    """Archived segments of every recorder, oldest first."""
-    return sorted(path for path in (root / "raw").glob("*/*") if path.is_file() and not path.name.startswith("."))
 
 
 def read_removed(root: Path) -> list[Removed]:
@@ -99,10 +87,18 @@ def _has_hot_files(root: Path, table: str, name: PartName) -> bool:
     return False
 
 
-def _remove(root: Path, going: Iterable[tuple[Path, int | None, str]], now_ns: int) -> list[Removed]:
+def remove(root: Path, going: Iterable[tuple[Path, int | None, str]], now_ns: int) -> list[Removed]:
+    """Note and remove files, each with its rows and the rule; those that a pin names stay.
+
+    Raises LakeError for a pin that cannot be read: then nothing goes.
+    """
+    pinned = pinned_files(root)
     removed = []
     for path, rows, rule in going:
-        done = Removed(str(path.relative_to(root)), path.stat().st_size, rows, now_ns, rule)
+        file = str(path.relative_to(root))
+        if file in pinned:
+            continue
+        done = Removed(file, path.stat().st_size, rows, now_ns, rule)
         _note(root, done)
         point("retention noted")
         path.unlink(missing_ok=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from recorder.errors import LakeError
 from recorder.lake.checks import Checks, coverage_faults
+from recorder.lake.copies import copy_faults
 from recorder.lake.layout import check_format
 from recorder.lake.names import PartName
 from recorder.lake.schema import tables
@@ -44,6 +45,8 @@ def _verify(root: Path, start: datetime | None, end: datetime | None) -> Iterato
     yield from listing.findings
     yield from overlaps(listing)
     yield from decay(listing, {path for paths in wanted.values() for path in paths})
+    for fault in copy_faults(root):
+        yield Finding("copy", f"journal/{fault.rec}", fault.what, fault.remedy, fault.is_problem)
     if not has_polars():
         yield Finding("other reader", "polars", "is not installed; files were read by DuckDB only", "", False)
     for name, paths in wanted.items():

@@ -7,7 +7,7 @@ import pytest
 from recorder.config import Retention
 from recorder.errors import LakeError
 from recorder.journal.lock import Lock
-from recorder.lake.keep import EVERY_SECONDS, Keep, Schedule, apply_retention, date_end_ns
+from recorder.lake.keep import BUSY_SECONDS, EVERY_SECONDS, Keep, Schedule, apply_retention, date_end_ns
 from recorder.lake.raw import RawName
 from recorder.lake.retention import DAY_NS, read_removed
 from recorder.lake.schema import tables
@@ -68,12 +68,12 @@ def test_it_is_due_once_an_hour_and_waits_for_the_sealer(root: Path) -> None:
     assert read_removed(root) == []
     schedule.look(1, 2**62)
     assert read_removed(root) == []
-    schedule.look(60, 2**62)
+    schedule.look(BUSY_SECONDS, 2**62)
     assert len(read_removed(root)) == 1
     write(root, "trade", [trade(5, 0, "10")], level="d", place="sealed")
-    schedule.look(60 + EVERY_SECONDS - 1, 2**62)
+    schedule.look(BUSY_SECONDS + EVERY_SECONDS - 1, 2**62)
     assert len(read_removed(root)) == 1
-    schedule.look(60 + EVERY_SECONDS, 2**62)
+    schedule.look(BUSY_SECONDS + EVERY_SECONDS, 2**62)
     assert len(read_removed(root)) == 2
 
 

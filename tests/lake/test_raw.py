@@ -107,6 +107,21 @@ def test_below_the_reserve_the_archive_stops_and_recording_goes_on(tmp_path: Pat
     assert segments(root / "journal" / REC) == paths[-1:]
 
 
+def test_the_archive_goes_on_once_there_is_clearly_more_than_the_reserve(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "data"
+    paths = write_story(new_lake(root))
+    free = iter([100, 99, 109, 111])
+    monkeypatch.setattr(Archive, "_free", lambda _: next(free))
+    maker = PartMaker(root, REC, True, reserve=100)
+    kept = []
+    for path in paths[:4]:
+        maker.make([path])
+        kept.append(len(list(raw_files(root))))
+    assert kept == [1, 1, 1, 2]
+
+
 @pytest.mark.parametrize(("number", "kept"), [(28, False), (5, True)])
 def test_a_full_disk_lets_the_segment_go_and_a_broken_one_keeps_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, kept: bool

@@ -71,6 +71,10 @@ def test_a_folder_that_has_not_changed_is_not_listed_again(root: Path, lake: Lak
     assert watch.changed("trade")
 
 
+def test_no_progress_is_drawn_where_the_data_goes(lake: Lake) -> None:
+    assert lake.sql("SELECT current_setting('enable_progress_bar')").fetchall() == [(False,)]
+
+
 def test_parameters_are_named(lake: Lake) -> None:
     assert lake.sql("SELECT count(*) FROM trade WHERE price > $limit", limit=115).fetchall() == [(4,)]
 

@@ -1,6 +1,5 @@
 """Retention removes whole sealed windows that are old enough, says so, and leaves everything else."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -66,19 +65,6 @@ def test_what_went_is_noted_even_after_a_line_that_was_cut_short(root: Path) -> 
     (done,) = retain(root, {"trade": 30}, now_ns=2**62)
     assert (done.rows, done.rule) == (1, "keep trade 30 days")
     assert read_removed(root) == [done]
-
-
-def test_raw_archives_go_by_their_age(root: Path) -> None:
-    folder = root / "raw" / "alpha"
-    folder.mkdir(parents=True)
-    for number, days in enumerate((10, 2)):
-        path = folder / f"{number:020d}.jrn.zst"
-        path.write_bytes(b"x")
-        os.utime(path, ns=(0, 100 * DAY_NS - days * DAY_NS))
-    (done,) = retain(root, {}, now_ns=100 * DAY_NS, keep_raw_days=7)
-    assert done.file == f"raw/alpha/{0:020d}.jrn.zst"
-    assert done.rows is None
-    assert len(list(folder.iterdir())) == 1
 
 
 def test_an_unknown_table_is_refused(root: Path) -> None:

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from recorder.journal.format import HOUR_NS, Kind, Line, pack
+from recorder.journal.reader import segment_name
 from recorder.quality.verify_coverage import check_coverage
-from tests.lake.helpers import Row, bbo, book, candle, empty_lake, event, gap, trade, write
+from tests.lake.helpers import REC, Row, bbo, book, candle, empty_lake, event, gap, ns, trade, write
 
 CHANNELS = ("trade", "kline", "depth", "depth_delta", "bbo")
 
@@ -61,6 +63,20 @@ def test_a_lake_that_is_right_has_no_finding(root: Path) -> None:
 def test_rows_of_a_stream_that_was_never_live_are_found(root: Path) -> None:
     lived(root)
     write(root, "trade", [trade(10, 3, "5", symbol="ETHUSD")])
+    assert found(root) == [("coverage", "hashkey ETHUSD trade")]
+
+
+def test_rows_that_came_after_the_lake_was_settled_are_not_judged(root: Path) -> None:
+    """What says that their stream is live may still be in the journal."""
+    lived(root)
+    folder = root / "journal" / REC
+    folder.mkdir(parents=True)
+    for seq, seconds in ((50, 5), (60, 6)):
+        head = pack(seq, ns(seconds), seq, ns(seconds) // HOUR_NS, 0, Kind.EVENT, Line.OWN, b'{"event":"segment"}')
+        (folder / segment_name(seq)).write_bytes(head)
+    write(root, "trade", [trade(20, 4.5, "5", symbol="ETHUSD")])
+    assert found(root) == []
+    write(root, "trade", [trade(10, 3.5, "5", symbol="ETHUSD")])
     assert found(root) == [("coverage", "hashkey ETHUSD trade")]
 
 
