@@ -41,6 +41,8 @@ def run(settings: Settings) -> int:
     if signals.was_heard():
         return 0
     next_seq = prepare_lake(settings.data.dir, settings.data.recorder)
+    if next_seq is None:
+        return 0
     with contextlib.suppress(ImportError):
         import uvloop
 
@@ -48,14 +50,18 @@ def run(settings: Settings) -> int:
     return asyncio.run(_serve(settings, next_seq))
 
 
-def prepare_lake(root: Path, rec: str) -> int:
+def prepare_lake(root: Path, rec: str) -> int | None:
     """Make the lake readable before its first row; returns one more than the greatest seq that it holds.
+
+    None if it was told to end, as a service manager tells all processes at once: then so are we.
 
     In a process of its own, so that pyarrow stays out of ours, and which Ctrl-C in a terminal does not reach: it is
     done in a moment, and then we can stop. Raises LakeError in that process's words.
     """
     command = [sys.executable, "-m", "recorder.lake.prepare", str(root), rec]
     made = subprocess.run(command, capture_output=True, text=True, check=False, start_new_session=True)
+    if -made.returncode in signals.ASKED_TO_END:
+        return None
     if made.returncode:
         raise LakeError(made.stderr.strip().splitlines()[-1] if made.stderr.strip() else f"{root}: cannot be used")
     return int(made.stdout)

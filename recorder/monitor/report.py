@@ -81,7 +81,9 @@ def _print_raw(out: Console, raw: dict[str, Any]) -> None:
 
 def _print_retention(out: Console, retention: dict[str, Any], most: int = 3) -> None:
     if retention["files"]:
-        out.print(f"removed {retention['files']} files, {retention['bytes'] / MIB:,.1f} MiB so far, as asked for; last:")
+        out.print(
+            f"removed {retention['files']} files, {retention['bytes'] / MIB:,.1f} MiB so far, as asked for; last:"
+        )
     for run in retention["last"][:most]:
         what = f"{run['files']} files, {run['bytes'] / MIB:,.1f} MiB, {run['rows']:,} rows"
         out.print(f"        {run['time']} {run['rule']}: {what}")
