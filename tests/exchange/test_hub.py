@@ -34,8 +34,8 @@ async def test_a_source_that_waits_begins_only_after_the_last_subscription() -> 
     begun = asyncio.Event()
 
     class Told(Clock):
-        def begin(self) -> None:
-            super().begin()
+        def begin(self, at: int | None = None) -> None:
+            super().begin(at)
             begun.set()
 
     clock = Told(source.start_ns, 1.0)

@@ -25,7 +25,6 @@ LEVELS = 100
 SPEED = 20
 MOMENTS = 1_000
 STREAMS = [
-    (["spot_btcusdt_20240808.gz"], "BTCUSDT"),
     (["spot_btcusdt_20240808.gz", "spot_btcusdt_20240809.gz"], "BTCUSDT"),
     (["usdm_btcusdt_20240808.gz"], "BTCUSDT-PERPETUAL"),
     (["cm_ethusd_perp_20240808.gz"], "ETHUSD-PERPETUAL"),
