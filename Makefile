@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test setup check fast slow long bench format tables clean
+.PHONY: demo test setup check fast slow long freqtrade bench format tables clean
 demo: .venv/ready ## simulated exchange, record, query, show
 	$(BIN)/recorder demo
 
@@ -15,13 +15,21 @@ check: .venv/dev-ready
 	$(BIN)/recorder tables --check
 
 fast: .venv/dev-ready
-	$(BIN)/pytest -q -n 2 -m "not slow and not long"
+	$(BIN)/pytest -q -n 2 --dist worksteal -m "not slow and not long"
 
 slow: .venv/dev-ready
-	$(BIN)/pytest -q -n 2 -m slow
+	$(BIN)/pytest -q -n 3 --dist worksteal -m slow
 
 long: .venv/dev-ready
 	$(BIN)/pytest -q -n 2 -m long
+
+freqtrade: .venv-freqtrade/ready .venv/dev-ready ## its own data handler reads our files
+	FREQTRADE_PYTHON=$(CURDIR)/.venv-freqtrade/bin/python $(BIN)/pytest -q tests/exports/test_freqtrade.py
+
+.venv-freqtrade/ready:
+	test -x .venv-freqtrade/bin/python || $(PYTHON) -m venv .venv-freqtrade
+	.venv-freqtrade/bin/python -m pip install -q 'freqtrade>=2026.9,<2027'
+	touch $@
 
 bench: .venv/dev-ready
 	$(BIN)/python -m benchmarks
@@ -42,8 +50,8 @@ setup: .venv/dev-ready
 	touch $@
 
 .venv/dev-ready: .venv/ready
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev,backtest]'
 	touch $@
 
 clean:
-	rm -rf .venv demo-data .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-freqtrade demo-data .mypy_cache .ruff_cache .pytest_cache

@@ -10,6 +10,7 @@ from recorder.exchange.clock import Clock
 from recorder.exchange.ledger import Ledger
 from recorder.exchange.registry import Registry
 from recorder.exchange.series import Series
+from recorder.exchange.site import HK, Site
 from recorder.exchange.source import MS, Source, Traded
 from recorder.exchange.v1_pushes import V1Pushes
 from recorder.exchange.v2_pushes import V2Pushes
@@ -22,12 +23,15 @@ LAST_TICKS = 15  # after the last event of a source, every cadence comes round o
 class Hub:
     """Runs one source for all clients."""
 
-    def __init__(self, source: Source, clock: Clock, ledger: Ledger, settle_seconds: float = 1.0) -> None:
+    def __init__(
+        self, source: Source, clock: Clock, ledger: Ledger, settle_seconds: float = 1.0, site: Site = HK
+    ) -> None:
         self.source = source
         self.clock = clock
         self.v1_clients, self.v2_clients = Registry(), Registry()
         self.v1 = V1Pushes(source, self.v1_clients, clock)
         self.v2 = V2Pushes(source, self.v2_clients, clock)
+        self.site = self.v1.site = self.v2.site = site
         self.delisted: dict[str, Series] = {}  # symbols that were traded here; see `delist`
         self.finished = asyncio.Event()
         self._ledger = ledger

@@ -35,11 +35,12 @@ class ReplayHub(Hub):
 
     def __init__(self, tape: Tape, clock: ReplayClock, ledger: Ledger, options: ReplayOptions) -> None:
         source = Lake(tape.start_ns, symbols_of(tape))
-        super().__init__(source, clock, ledger, options.settle_seconds)
+        super().__init__(source, clock, ledger, options.settle_seconds, tape.context.site)
         self.stage = Stage(tape, source, self.v1_clients, self.v2_clients, PushTime(clock))
         self.played = source.played
         self.v1 = self._v1 = self.stage.v1
         self.v2 = self.stage.v2
+        self.v1.site = self.v2.site = self.site
         self.connections: Callable[[], Iterable[Connection]] = lambda: ()
         self.step_faults: Callable[[], None] = lambda: None
         self.down: set[str] = set()  # APIs that turn clients away
@@ -73,7 +74,9 @@ class ReplayHub(Hub):
 
     async def _play(self, window: list[Entry]) -> None:
         show, burst = self.stage.show, 0
-        for entry in window:
+        window.reverse()
+        while window:
+            entry = window.pop()  # what was played is let go, since books are large
             if entry.kind is Kind.LINE:
                 await self._line(entry)
                 continue

@@ -16,6 +16,7 @@ from recorder.exchange.source import Index, Mark, Source, Traded
 from recorder.exchange.v1_pushes import FIRST_TRADES, V1Pushes
 from recorder.exchange.v2_pushes import V2Pushes
 
+NEVER_EMPTY = {"depth", "mergedDepth", "realtimes"}  # clients take the first row of a first push for granted
 BOOKS, CANDLES, TICKERS, CHANGES = "depth", "kline_update", "ticker", "depth_delta"
 
 
@@ -43,7 +44,18 @@ class ReplayV1(V1Pushes):
         self._time = time
         self._changed: dict[str, None] = {}  # symbols with a book since the last tick
         self._current: set[Key] = set()  # mark prices and indices that were told since the last gap of V1
+        self._unanswered: set[Subscription] = set()  # their first push is still to come
         self.has_news = False  # whether the next tick has something to say
+
+    def _send(self, subscription: Subscription, data: bytes, *, first: bool) -> None:
+        """Where there is no row yet for a first push that must have one, the next push is the first."""
+        if first and data == b"[]" and subscription.key.topic in NEVER_EMPTY:
+            self._unanswered = {one for one in self._unanswered if one.connection.is_open} | {subscription}
+            return
+        if subscription in self._unanswered:
+            self._unanswered.remove(subscription)
+            first = True
+        super()._send(subscription, data, first=first)
 
     def told(self, entry: Entry, topic: str, data: bytes, variant: str = "", first: bool = False) -> None:
         """Push what V1 itself had said, with its `sendTime`; else at the time of the replay."""

@@ -31,14 +31,14 @@ class ReplayRest(Rest):
             series = self._series.get(query["symbol"])
             if series is None:
                 raise RestError("-1151", "The trading pair is not open yet")
-            return self._played(series).listed_at(now) | {"site": "hk"}
+            return self._played(series).listed_at(now) | self._hub.site.named
         answer = listing.exchange_info(
             (series.instrument for series in self._series.values()), self._replay.clock.said_ms()
         )
         kinds: dict[bool, list[dict[str, Any]]] = {False: [], True: []}
         for series in self._series.values():
             kinds[series.instrument.contract].append(self._played(series).listed_at(now))
-        return answer | {"symbols": kinds[False], "contracts": kinds[True]}
+        return answer | {"symbols": kinds[False], "contracts": kinds[True], "site": self._hub.site.listed}
 
     def depth(self, query: Query) -> Any:
         shown = self._played(self._one(query)).shown

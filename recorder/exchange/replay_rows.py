@@ -15,10 +15,10 @@ import pyarrow as pa
 from recorder.exchange.decimals import change
 from recorder.exchange.replay_text import bytes_of, filled, joined, numbers, optional, plain, sides, whole
 from recorder.exchange.rows import EXCHANGE_ID
+from recorder.exchange.site import Site
 
 SCALE = 12  # decimals that the lake keeps; the unit of all whole prices and sizes in a replay
 V1, V2, REST = "ws_v1", "ws_v2", "rest"
-BOOK_TAIL = len(b'},"site":"hk"}')  # behind the levels of a depth frame
 COMMON = "receive_ns, seq, idx, symbol, source, send_ms, conn, epoch_us(exchange_time) // 1000 AS t"
 
 
@@ -60,7 +60,7 @@ class Book(NamedTuple):
     @property
     def levels(self) -> bytes:
         """ "b":[…],"a":[…]"""
-        return self.frame[self.frame.index(b'"b":[') : -BOOK_TAIL]
+        return self.frame[self.frame.index(b'"b":[') : self.frame.rindex(b"]") + 1]
 
 
 class Fill(NamedTuple):
@@ -114,6 +114,7 @@ class Context(NamedTuple):
     """What makers must know of the symbols."""
 
     decimals: dict[str, int]  # of the price; the V2 book version ends with it
+    site: Site
 
 
 def _entry(head: Iterable[Any], kind: Kind, data: Any) -> Entry:
@@ -134,10 +135,10 @@ def _array(rows: Rows, name: str) -> pa.Array:
     return column.chunk(0) if isinstance(column, pa.ChunkedArray) else column
 
 
-def _v2(topic: str, symbols: pa.Array, data: pa.Array) -> list[bytes]:
+def _v2(topic: str, symbols: pa.Array, data: pa.Array, site: Site) -> list[bytes]:
     """Whole V2 frames."""
     head = joined(f'{{"topic":"{topic}","params":{{"symbol":"', symbols, '"},"data":{"s":"', symbols, '",')
-    return bytes_of(joined(head, data, '},"site":"hk"}'))
+    return bytes_of(joined(head, data, f"}}{site.tail.decode()}}}"))
 
 
 def depth(rows: Rows, context: Context) -> Iterator[Entry]:
@@ -147,7 +148,7 @@ def depth(rows: Rows, context: Context) -> Iterator[Entry]:
     asks = sides(_array(rows, "ask_prices"), _array(rows, "ask_sizes"))
     time = optional('"t":', whole(_array(rows, "t")), ",")
     version = optional('"v":"', whole(_array(rows, "version")), suffixes)
-    frames = _v2("depth", symbols, joined(time, version, '"b":[', bids, '],"a":[', asks, "]"))
+    frames = _v2("depth", symbols, joined(time, version, '"b":[', bids, '],"a":[', asks, "]"), context.site)
     books = zip(*_columns(rows, "t", "version"), frames, strict=True)
     for head, book in zip(_heads(rows), books, strict=True):
         yield _entry(head, Kind.DEPTH, Book(*book))
@@ -159,7 +160,7 @@ def bbo(rows: Rows, context: Context) -> Iterator[Entry]:
     quote = joined('"b":"', words[0], '","bz":"', words[1], '","a":"', words[2], '","az":"', words[3], '"')
     time = optional(',"t":', whole(_array(rows, "t")), "")
     version = optional(',"v":"', whole(_array(rows, "version")), '"')
-    frames = _v2("bbo", _array(rows, "symbol"), joined(quote, time, version))
+    frames = _v2("bbo", _array(rows, "symbol"), joined(quote, time, version), context.site)
     for head, frame in zip(_heads(rows), frames, strict=True):
         yield _entry(head, Kind.BBO, frame)
 

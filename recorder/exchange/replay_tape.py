@@ -16,14 +16,15 @@ import pyarrow as pa
 from recorder.errors import LakeError
 from recorder.exchange.replay_options import ReplayOptions
 from recorder.exchange.replay_rows import COMMON, TABLES, Context, Entry, Kind, Table
+from recorder.exchange.site import site_of
 from recorder.lake.reader import Lake, near, open_lake, quoted
 from recorder.lake.times import moment
 
 SECOND = 1_000_000_000
 HOUR = 3600 * SECOND
 DAY = 24 * HOUR
-WINDOW = 20_000.0  # weight of a window; a book is 1
-BATCH = 2048  # books that are numbers at a time
+WINDOW = 20_000.0  # weight of a window; a book is 1. Two windows are in memory: the one that plays and the next
+BATCH = 1024  # books that are numbers at a time
 KNOWN_TRADES = 100  # before the start, for REST and V1's history
 KNOWN_CANDLES = 1000
 KNOWN_DAYS = 2  # how long before the start is looked for what was known there
@@ -64,6 +65,7 @@ class Tape:
 
     def __init__(self, options: ReplayOptions) -> None:
         self.lake: Lake = open_lake(options.data)
+        self.lake.con.execute("SET threads = 1")  # the other core plays; each thread of DuckDB's takes its own buffers
         self.by_exchange = options.timing == "exchange"
         self.venue = self._choose_venue(options)
         self.offset_ns = self._offset() if self.by_exchange else 0
@@ -75,7 +77,7 @@ class Tape:
         self.recorded = self._recorded()
         self.lines = self._lines()
         self.trade_gaps = self._trade_gaps()
-        self.context = Context({})
+        self.context = Context({}, site_of(self.venue))
 
     # -- what there is
 

@@ -200,7 +200,7 @@ class Rest:
 
     def _one(self, query: Query) -> Series:
         series = self._series.get(_required(query, "symbol"))
-        if series is None or query.get("site", "HK").upper() != "HK":
+        if series is None or not self._hub.site.serves(query.get("site")):
             raise RestError(-100011, "Not supported symbols")
         return series
 

@@ -12,6 +12,7 @@ from recorder.exchange.book import difference
 from recorder.exchange.clock import Clock
 from recorder.exchange.registry import Key, Registry, Subscription
 from recorder.exchange.series import Series
+from recorder.exchange.site import HK
 from recorder.exchange.source import Index, Mark, Source, Traded
 
 FIRST_TRADES = 60
@@ -31,6 +32,8 @@ class Grouped:
 
 
 class V1Pushes:
+    site = HK
+
     def __init__(self, source: Source, registry: Registry, clock: Clock) -> None:
         self._source = source
         self._registry = registry
@@ -199,8 +202,8 @@ class V1Pushes:
         # Later mark prices carry no symbol; readers must route on data.symbolId.
         named = first or key.topic != "markPrice"
         names = f'"symbol":"{key.symbol}","symbolName":"{key.symbol}",' if named else ""
-        channel = f'"channelId":"{connection.channel_id}",' if first or key.topic in WITH_CHANNEL else ""
-        payload = b'{%b"topic":"%b","params":%b,"data":%b,"f":%b,"sendTime":%d,%b"site":"hk","shared":false%b}' % (
+        channel = f',"channelId":"{connection.channel_id}"' if first or key.topic in WITH_CHANNEL else ""
+        payload = b'{%b"topic":"%b","params":%b,"data":%b,"f":%b,"sendTime":%d%b%b,"shared":false%b}' % (
             names.encode(),
             key.topic.encode(),
             subscription.params.encode(),
@@ -208,6 +211,7 @@ class V1Pushes:
             b"true" if first else b"false",
             self._clock.said_ms(),
             channel.encode(),
+            self.site.tail,
             subscription.tail.encode(),
         )
         packed = gzip.compress(payload, mtime=0) if subscription.binary else None

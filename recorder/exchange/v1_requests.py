@@ -95,7 +95,7 @@ class V1Requests:
         return name, interval
 
     def _known(self, key: Key, frame: dict[str, Any]) -> bool:
-        if str(frame.get("site") or "HK").upper() != "HK":
+        if not self._hub.site.serves(frame.get("site")):
             return False  # a symbol of another site
         if key.topic == "index":
             return key.symbol in self._hub.v1.indices

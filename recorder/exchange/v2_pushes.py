@@ -8,10 +8,13 @@ from recorder.exchange import rows
 from recorder.exchange.candles import INTERVALS
 from recorder.exchange.clock import Clock
 from recorder.exchange.registry import Key, Registry, Subscription
+from recorder.exchange.site import HK
 from recorder.exchange.source import Mark, Quoted, Source, Traded
 
 
 class V2Pushes:
+    site = HK
+
     def __init__(self, source: Source, registry: Registry, clock: Clock) -> None:
         self._source = source
         self._registry = registry
@@ -70,6 +73,6 @@ class V2Pushes:
             return
         interval = f',"klineType":"{key.variant}"' if key.topic == "kline" else ""
         head = f'{{"topic":"{key.topic}","params":{{"symbol":"{key.symbol}"{interval}}},"data":'
-        payload = b'%b%b,"site":"hk"}' % (head.encode(), data)
+        payload = b"%b%b%b}" % (head.encode(), data, self.site.tail)
         for subscription in subscribers:
             subscription.connection.send(payload, role="push", key=key)

@@ -39,7 +39,7 @@ class V2Requests:
         event, topic = frame.get("event"), str(frame.get("topic") or "")
         if event == "cancel_all":
             self._hub.v2_clients.remove_all(connection)
-            connection.send(b'{"event":"cancel_all","code":"0","msg":"Success","site":"hk"}')
+            connection.send(b'{"event":"cancel_all","code":"0","msg":"Success"%b}' % self._hub.site.tail)
             return
         if topic not in TOPICS:
             raise Refused("Invalid topic!" if topic else "Topic required!")
@@ -53,8 +53,7 @@ class V2Requests:
             "params": frame.get("params", {}),
             "code": code,
             "msg": message,
-            "site": "hk",
-        }
+        } | self._hub.site.named
         connection.send(orjson.dumps(answer))
         if key is not None and event == "sub":
             connection.subscribing(key)
@@ -71,7 +70,7 @@ class V2Requests:
     def _key(self, topic: str, frame: dict[str, Any]) -> Key | None:
         """The stream asked for; None if there is no such stream (a list of symbols is none)."""
         params = frame.get("params")
-        if not isinstance(params, dict) or str(frame.get("site") or "HK").upper() != "HK":
+        if not isinstance(params, dict) or not self._hub.site.serves(frame.get("site")):
             return None
         series = self._hub.source.series.get(str(params.get("symbol")))
         interval = str(params.get("klineType"))

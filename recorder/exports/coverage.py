@@ -128,14 +128,16 @@ def _refusal(found: Plan, clock: Clock, what: str) -> str:
         for (first, last, reason), channels in list(places.items())[:LISTED]
     )
     more = f"; and {len(places) - LISTED} more" if len(places) > LISTED else ""
+    if not found.stretches:
+        told = "`recorder coverage` shows what is, --on-gap ignore takes what there is"
+        return f"{what}: no moment of this range is whole: {named}{more}; {told}"
     ways = ["pass --on-gap split (one file per clean stretch) or --on-gap ignore"]
     if any(gap.channel in ("trade", "kline") for gap in found.gaps):
         ways.insert(0, "run `recorder backfill`")
-    if found.stretches:
-        longest = max(found.stretches, key=lambda one: one.to_ns - one.from_ns)
-        first, last = text(clock.venues(longest.from_ns) + 999), text(clock.venues(longest.to_ns))
-        length = seconds(longest.to_ns - longest.from_ns)
-        ways.append(f"take the longest clean stretch ({length}): --from {first} --to {last}")
+    longest = max(found.stretches, key=lambda one: one.to_ns - one.from_ns)
+    first, last = text(clock.venues(longest.from_ns) + 999), text(clock.venues(longest.to_ns))
+    length = seconds(longest.to_ns - longest.from_ns)
+    ways.append(f"take the longest clean stretch ({length}): --from {first} --to {last}")
     told = ", or ".join(ways)
     plural = "s" if len(places) > 1 else ""
     return f"{what}: {len(places)} gap{plural}: {named}{more}. {told[0].upper()}{told[1:]}"

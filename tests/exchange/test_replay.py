@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import ccxt.pro
 import pytest
 
 from recorder.errors import LakeError
@@ -160,44 +159,36 @@ async def test_faults_come_on_top(tmp_path: Path, session: aiohttp.ClientSession
         assert [frame["data"]["v"] for frame in frames] == ["0_2", "1_2", "4_2", "5_2"]
 
 
-async def test_ccxt_consumes_it_unchanged(tmp_path: Path) -> None:
-    """A client written by others against the real venue."""
-    async with serve_replay(options(small(tmp_path / "lake"), speed=2.0)) as running:
-        urls = {"api": {"public": running.rest, "private": running.rest, "ws": {"public": running.ws_v1}}}
-        client = ccxt.pro.hashkey({"urls": urls})
-
-        async def watched(watch: Any, last: float) -> list[float]:
-            """The values that come, up to the last one of the lake."""
-            seen: list[float] = []
-            while not seen or seen[-1] != last:
-                seen += [value for value in await watch() if value not in seen]
-            return seen
-
-        async def books() -> list[float]:
-            return [bid[0] for bid in (await client.watch_order_book("BTC/USD"))["bids"][:1]]
-
-        async def trades() -> list[float]:
-            return [one["price"] for one in await client.watch_trades("BTC/USD")]
-
-        async def candles() -> list[float]:
-            return [one[4] for one in await client.watch_ohlcv("BTC/USD", "1m")]
-
-        async def tickers() -> list[float]:
-            ticker = await client.watch_ticker("BTC/USD")
-            return [] if ticker["last"] is None else [ticker["last"]]
-
-        try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                found = await asyncio.gather(
-                    watched(books, 105.5), watched(trades, 105.25), watched(candles, 105.0), watched(tickers, 105.0)
-                )
-                book = await client.fetch_order_book("BTC/USD")
-        finally:
-            await client.close()
-    assert found[0] == [100.5, 101.5, 102.5, 103.5, 104.5, 105.5]
-    assert found[1] == [100.25, 101.25, 102.25, 103.25, 104.25, 105.25]
-    assert found[3] == [100.0, 101.0, 102.0, 103.0, 104.0, 105.0]
-    assert book["bids"][0][0] == 105.5
+@pytest.mark.parametrize(
+    ("venue", "word", "listed"),
+    [("hashkey-mena", "mena", "MENA"), ("hashkey-mena-sandbox", "mena", "MENA"), ("hashkey-global", None, "BMU")],
+)
+async def test_it_speaks_as_the_site_that_was_recorded(
+    tmp_path: Path, session: aiohttp.ClientSession, venue: str, word: str | None, listed: str
+) -> None:
+    own: Row = {"venue": venue, "source": "ws_v2"}
+    root = lake(
+        tmp_path / "lake",
+        depth=[book(2 * n, n, ["1.5"], ["2"]) | own for n in range(3)],
+        trade=[trade(2 * n + 1, n, "1", **own) for n in range(3)],
+        instrument=[instrument(9, 0) | own],
+    )
+    asked = {"site": word.upper()} if word else {}  # as a client of that site asks
+    async with serve_replay(options(root)) as running, session.ws_connect(running.ws_v2) as v2:
+        async with session.get(running.rest + "/api/v1/exchangeInfo", params=asked) as reply:
+            assert (await reply.json())["site"] == listed
+        for event in ("cancel", "sub"):
+            await v2.send_json({"topic": "depth", "event": event, "params": {"symbol": "BTCUSD"}} | asked)
+        frames = [json.loads((await v2.receive(timeout=PATIENCE_SECONDS)).data) for _ in range(5)]
+        async with session.ws_connect(running.ws_v1) as v1:
+            await v1.send_json({"topic": "depth", "event": "sub", "symbol": "BTCUSD"} | asked)
+            frames.append(json.loads((await v1.receive(timeout=PATIENCE_SECONDS)).data))
+        async with session.get(running.rest + "/quote/v1/depth", params={"symbol": "BTCUSD"} | asked) as reply:
+            assert (await reply.json())["b"] == [["1.5", "1"]]
+        async with session.get(running.rest + "/quote/v1/depth", params={"symbol": "BTCUSD", "site": "XX"}) as reply:
+            assert reply.status == (400 if word else 200)
+    assert [frame.get("site") for frame in frames] == [word] * 6
+    assert [frame.get("code", "push") for frame in frames] == ["0", "0", "push", "push", "push", "push"]
 
 
 def test_a_wrong_wish_is_refused_before_anything_listens(tmp_path: Path) -> None:
@@ -210,13 +201,8 @@ def test_a_wrong_wish_is_refused_before_anything_listens(tmp_path: Path) -> None
 async def test_the_process_says_where_it_listens_and_when_it_is_done(
     tmp_path: Path, session: aiohttp.ClientSession
 ) -> None:
-    code = (
-        "import math, sys; from pathlib import Path; from recorder.exchange.replay import ReplayOptions, replay; "
-        "sys.exit(replay(ReplayOptions(Path(sys.argv[1]), speed=math.inf, settle_seconds=0.1)))"
-    )
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", code, str(small(tmp_path / "lake")), stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    command = (sys.executable, "-m", "recorder", "replay", "--speed", "max", "--data", str(small(tmp_path / "lake")))
+    process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None and process.stderr is not None
     try:
         urls = json.loads(await process.stdout.readline())

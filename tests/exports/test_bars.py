@@ -1,5 +1,6 @@
 """Bars are the trades', exactly; the libraries that want bars run on them."""
 
+import importlib
 import json
 import warnings
 from collections.abc import Iterator
@@ -9,6 +10,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import backtrader
+import numba
 import pandas as pd
 import pytest
 
@@ -150,11 +153,13 @@ def test_the_frame_of_a_perpetual_says_contracts(capture: Made, out: Path) -> No
 
 
 def test_backtesting_py_runs_on_the_file(whole_lake: Made, out: Path) -> None:
-    backtesting = pytest.importorskip("backtesting")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it advises on notebooks
+        import backtesting
     export("bars", whole_lake.path, whole_lake.symbol, out=out / "b.csv", interval="1s", progress=False)
     bars = pd.read_csv(out / "b.csv", index_col=0, parse_dates=True)
 
-    class Momentum(backtesting.Strategy):  # type: ignore[misc, name-defined]
+    class Momentum(backtesting.Strategy):  # type: ignore[misc]
         def init(self) -> None:
             self.mean = self.I(lambda close: pd.Series(close).rolling(5).mean(), self.data.Close)
 
@@ -171,8 +176,29 @@ def test_backtesting_py_runs_on_the_file(whole_lake: Made, out: Path) -> None:
     assert stats["Start"] == bars.index[0]
 
 
-def test_vectorbt_runs_on_the_file(whole_lake: Made, out: Path) -> None:
-    vectorbt = pytest.importorskip("vectorbt")
+def test_backtrader_runs_on_the_file(whole_lake: Made, out: Path) -> None:
+    export("bars", whole_lake.path, whole_lake.symbol, out=out / "b.csv", interval="1s", progress=False)
+    bars = pd.read_csv(out / "b.csv", index_col=0, parse_dates=True)
+
+    class Watcher(backtrader.Strategy):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.seen: list[tuple[datetime, float, float]] = []
+
+        def next(self) -> None:
+            self.seen.append((self.data.datetime.datetime(), self.data.close[0], self.data.volume[0]))
+
+    cerebro = backtrader.Cerebro()
+    cerebro.adddata(backtrader.feeds.PandasData(dataname=bars))
+    cerebro.addstrategy(Watcher)
+    (watcher,) = cerebro.run()
+    assert watcher.seen == list(zip(list(bars.index), bars["Close"], bars["Volume"], strict=True))
+
+
+@pytest.mark.slow
+def test_vectorbt_runs_on_the_file(whole_lake: Made, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(numba.config, "DISABLE_JIT", True)  # compiling takes longer than running
+    vectorbt = importlib.import_module("vectorbt")
+    monkeypatch.setitem(vectorbt.settings["numba"], "check_func_type", False)
     export("bars", whole_lake.path, whole_lake.symbol, out=out / "b.parquet", interval="1s", progress=False)
     bars = pd.read_parquet(out / "b.parquet")
     fast, slow = bars["Close"].rolling(3).mean(), bars["Close"].rolling(9).mean()

@@ -61,7 +61,6 @@ def test_a_symbol_of_two_venues_must_be_named_with_one(tmp_path: Path, out: Path
 def test_the_json_beside_it_tells_range_rows_coverage_offset_and_versions(
     broken_lake: Made, out: Path, target: str
 ) -> None:
-    pytest.importorskip({"hftbacktest": "hftbacktest", "nautilus": "nautilus_trader"}.get(target, "pandas"))
     place = out / {"hftbacktest": "day.npz", "bars": "bars.csv"}.get(target, "folder")
     report = export(target, broken_lake.path, "BTCUSD", out=place, on_gap="ignore", interval="10s", progress=False)
     document = json.loads(report.sidecar.read_text())
@@ -122,7 +121,6 @@ def test_a_channel_that_was_never_recorded_is_named(whole_lake: Made) -> None:
 
 
 def test_the_clean_range_that_an_error_offers_can_be_exported(broken_lake: Made, out: Path) -> None:
-    pytest.importorskip("hftbacktest")
     with pytest.raises(CoverageError) as refused:
         export("tardis", broken_lake.path, broken_lake.symbol, out=out, progress=False)
     words = str(refused.value).split()
@@ -130,6 +128,11 @@ def test_the_clean_range_that_an_error_offers_can_be_exported(broken_lake: Made,
     report = export("tardis", broken_lake.path, broken_lake.symbol, start, end, out, progress=False)
     assert report.gaps == []
     assert report.rows > 1000
+
+
+def test_a_range_of_which_nothing_is_whole_is_sent_to_coverage(whole_lake: Made, out: Path) -> None:
+    with pytest.raises(CoverageError, match=r"no moment of this range is whole.*not recorded yet.*`recorder coverage`"):
+        export("tardis", whole_lake.path, whole_lake.symbol, "2020-01-01", "2020-01-02", out, progress=False)
 
 
 def test_a_clock_offset_may_be_text(late_clock_lake: Made, out: Path) -> None:

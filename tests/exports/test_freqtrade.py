@@ -1,9 +1,13 @@
 """Names, columns and types that freqtrade's feather handler reads.
 
-freqtrade does not install beside the rest; its own `FeatherDataHandler` (2026) has read these files by hand, and its
-`trades_to_ohlcv` made the same candles of the trades. Where its fixtures are at hand, types are compared with them.
+freqtrade has eighty dependencies of its own, so it lives in a venv of its own: `make freqtrade` sets that up and runs
+the test in which its data handler reads our files. Everywhere the files are held against its format, and, where its
+fixtures are at hand, types against theirs.
 """
 
+import json
+import os
+import subprocess
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +18,21 @@ from tests.exports.lakes import CAPTURES, Made
 
 FIXTURES = CAPTURES.parent / "freqtrade"
 CANDLES = ["date", "open", "high", "low", "close", "volume"]
+PYTHON = os.environ.get("FREQTRADE_PYTHON", "")  # an interpreter that has freqtrade
+HANDLER = """
+import json, sys
+from pathlib import Path
+from freqtrade.data.converter import trades_to_ohlcv
+from freqtrade.data.history.datahandlers import get_datahandler
+from freqtrade.enums import CandleType
+folder, pair, kind = Path(sys.argv[1]), sys.argv[2], CandleType(sys.argv[3])
+handler = get_datahandler(folder, "feather")
+candles = handler.ohlcv_load(pair, "10s", candle_type=kind, fill_missing=False, drop_incomplete=False)
+trades = handler.trades_load(pair, "futures" if kind == CandleType.FUTURES else "spot")
+made = trades_to_ohlcv(trades, "10s")
+rows = lambda bars: [[int(row[0].timestamp()), *row[1:]] for row in bars[list(candles)].itertuples(index=False)]
+print(json.dumps({"candles": rows(candles), "made": rows(made), "trades": len(trades)}))
+"""
 TRADES = ["timestamp", "id", "type", "side", "price", "amount", "cost"]
 
 
@@ -77,3 +96,22 @@ def test_types_are_those_of_its_own_files(whole_lake: Made, out: Path) -> None:
     mine = pd.read_feather(out / "BTC_USD-trades.feather")
     assert list(mine.columns) == list(trades.columns)
     assert list(mine.dtypes) == list(trades.dtypes)
+
+
+@pytest.mark.skipif(not PYTHON, reason="freqtrade has a venv of its own: `make freqtrade` runs this")
+@pytest.mark.parametrize(
+    ("lake", "pair", "kind"), [("whole_lake", "BTC/USD", "spot"), ("capture", "ETH/USD:USD", "futures")]
+)
+def test_its_own_data_handler_reads_them_and_makes_the_same_candles_of_the_trades(
+    lake: str, pair: str, kind: str, out: Path, request: pytest.FixtureRequest
+) -> None:
+    made: Made = request.getfixturevalue(lake)
+    report = export("freqtrade", made.path, made.symbol, out=out, interval="10s", progress=False)
+    told = subprocess.run([PYTHON, "-c", HANDLER, str(out), pair, kind], capture_output=True, text=True)
+    assert told.returncode == 0, told.stderr
+    read = json.loads(told.stdout.splitlines()[-1])
+    assert len(read["candles"]) == report.files[0].rows > 1
+    assert read["trades"] == report.files[1].rows == len(made.trades)
+    by_time = {row[0]: row[1:] for row in read["made"]}
+    for at, *values in read["candles"]:
+        assert values == pytest.approx(by_time[at])

@@ -1,24 +1,22 @@
 """hftbacktest reads what we write, and sees the lake's book at every moment."""
 
+import json
 import random
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import hftbacktest as hft
 import numpy as np
 import pytest
+from hftbacktest.data import validate_event_order
+from hftbacktest.data.utils.snapshot import create_last_snapshot
 
 from recorder import Lake, open_lake
 from recorder.exports import CoverageError, ExportError, export
+from recorder.exports.hftbacktest import BUY, DEPTH_CLEAR, EXCH, LOCAL, ORDER_LATENCY, SELL, TRADE
 from tests.exports.lakes import SECOND_NS, Made, market_lake, when
-
-hft = pytest.importorskip("hftbacktest")
-
-from hftbacktest.data import validate_event_order  # noqa: E402
-from hftbacktest.data.utils.snapshot import create_last_snapshot  # noqa: E402
-
-from recorder.exports.hftbacktest import BUY, DEPTH_CLEAR, EXCH, LOCAL, ORDER_LATENCY, SELL, TRADE  # noqa: E402
 
 TICK, LOT = 0.01, 0.00001
 TICK_EXACT = Decimal("0.01")
@@ -80,16 +78,17 @@ def chosen(made: Made, first: int, last: int, number: int) -> list[int]:
     return sorted(chooser.randrange(first, last) for _ in range(number))
 
 
-def test_a_strategy_sees_the_book_of_the_lake_at_a_thousand_random_times(whole_lake: Made, out: Path) -> None:
-    report = export("hftbacktest", whole_lake.path, whole_lake.symbol, out=out / "day.npz", progress=False)
-    events = read(out / "day.npz")
+@pytest.mark.slow
+def test_a_strategy_sees_the_book_of_the_lake_at_a_thousand_random_times(whole_lake: Made, day: Path) -> None:
+    events = read(day)
     validate_event_order(events)
-    assert report.files[0].rows == len(events)
+    assert json.loads(day.with_name("day.npz.json").read_text())["files"][0]["rows"] == len(events)
     moments = chosen(whole_lake, whole_lake.books[0]["receive_ns"], whole_lake.end_ns, MOMENTS)
-    seen = books_seen([out / "day.npz"], moments)
+    seen = books_seen([day], moments)
     assert seen == books_recorded(open_lake(whole_lake.path), whole_lake, moments)
 
 
+@pytest.mark.slow
 def test_the_same_holds_for_a_real_market_once_the_clocks_are_joined(capture: Made, out: Path) -> None:
     shift = 1_270_000_000
     export("hftbacktest", capture.path, capture.symbol, out=out / "eth.npz", clock_offset=shift, progress=False)
@@ -99,9 +98,8 @@ def test_the_same_holds_for_a_real_market_once_the_clocks_are_joined(capture: Ma
     assert seen == books_recorded(open_lake(capture.path), capture, moments, shift)
 
 
-def test_the_rows_are_those_of_the_lake_times_sides_and_doubles(whole_lake: Made, out: Path) -> None:
-    export("hftbacktest", whole_lake.path, whole_lake.symbol, out=out / "day.npz", progress=False)
-    events = read(out / "day.npz")
+def test_the_rows_are_those_of_the_lake_times_sides_and_doubles(whole_lake: Made, day: Path) -> None:
+    events = read(day)
     happened = events[events["ev"] & EXCH != 0]
     trades = happened[happened["ev"] & 0xFF == TRADE]
     first_book = whole_lake.books[0]["exchange_time"]
@@ -115,9 +113,8 @@ def test_the_rows_are_those_of_the_lake_times_sides_and_doubles(whole_lake: Made
     assert (events["local_ts"] >= events["exch_ts"]).all()
 
 
-def test_trades_stand_before_depth_of_the_same_time(whole_lake: Made, out: Path) -> None:
-    export("hftbacktest", whole_lake.path, whole_lake.symbol, out=out / "day.npz", progress=False)
-    events = read(out / "day.npz")
+def test_trades_stand_before_depth_of_the_same_time(day: Path) -> None:
+    events = read(day)
     for flag, stamp in ((EXCH, "exch_ts"), (LOCAL, "local_ts")):
         told = events[events["ev"] & flag != 0]
         is_trade = told["ev"] & 0xFF == TRADE
@@ -181,10 +178,9 @@ def test_negative_latency_is_refused_and_the_measured_offset_is_offered(late_clo
     assert (events["local_ts"] >= events["exch_ts"]).all()
 
 
-def test_the_snapshot_for_the_next_day_is_what_hftbacktest_makes_itself(whole_lake: Made, out: Path) -> None:
-    export("hftbacktest", whole_lake.path, whole_lake.symbol, out=out / "day.npz", progress=False)
-    ours = read(out / "day.snapshot.npz")
-    theirs = create_last_snapshot([str(out / "day.npz")], TICK, LOT)
+def test_the_snapshot_for_the_next_day_is_what_hftbacktest_makes_itself(day: Path) -> None:
+    ours = read(day.with_name("day.snapshot.npz"))
+    theirs = create_last_snapshot([str(day)], TICK, LOT)
     assert ours.dtype == theirs.dtype
     for name in ("ev", "exch_ts", "local_ts", "qty"):
         assert (ours[name] == theirs[name]).all()
@@ -231,13 +227,12 @@ def test_trades_that_a_backfill_brought_late_arrive_late_and_in_order(
     assert read(out / "one.npz").tobytes() == read(out / "many.npz").tobytes()
 
 
-def test_order_latencies_come_from_the_round_trips(whole_lake: Made, out: Path) -> None:
-    export("hftbacktest", whole_lake.path, whole_lake.symbol, out=out / "day.npz", progress=False)
-    delays = read(out / "day.latency.npz")
+def test_order_latencies_come_from_the_round_trips(day: Path) -> None:
+    delays = read(day.with_name("day.latency.npz"))
     assert delays.dtype == ORDER_LATENCY
     assert (delays["resp_ts"] - delays["req_ts"] == 8_000_000).all()
     assert (delays["exch_ts"] - delays["req_ts"] == 4_000_000).all()
-    asset = hft.BacktestAsset().intp_order_latency(str(out / "day.latency.npz"))
+    asset = hft.BacktestAsset().intp_order_latency(str(day.with_name("day.latency.npz")))
     assert asset is not None
 
 

@@ -5,12 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from recorder.exports import CoverageError, ExportError, export
-from tests.exports.lakes import SECOND_NS, Made, market_lake
-
-pytest.importorskip("nautilus_trader")
-
 from nautilus_trader.backtest.engine import BacktestEngine, BacktestEngineConfig
 from nautilus_trader.config import LoggingConfig
 from nautilus_trader.model.data import OrderBookDelta, TradeTick
@@ -20,6 +14,9 @@ from nautilus_trader.model.instruments import CryptoPerpetual, CurrencyPair
 from nautilus_trader.model.objects import Currency, Money
 from nautilus_trader.persistence.catalog import ParquetDataCatalog
 from nautilus_trader.trading.strategy import Strategy
+
+from recorder.exports import CoverageError, ExportError, export
+from tests.exports.lakes import SECOND_NS, Made, market_lake
 
 F_LAST, F_SNAPSHOT = 128, 32
 Levels = list[tuple[Decimal, Decimal]]
@@ -82,22 +79,23 @@ def recorded(made: Made, shift: int = 0) -> dict[int, tuple[Levels, Levels]]:
     }
 
 
+@pytest.fixture(scope="module")
+def watcher(catalog: Path) -> Watcher:
+    """What an engine saw of the whole lake."""
+    return replay(ParquetDataCatalog(str(catalog)))
+
+
 def test_the_engine_holds_every_book_of_the_lake_at_its_time_and_ends_with_the_same(
-    whole_lake: Made, out: Path
+    whole_lake: Made, watcher: Watcher
 ) -> None:
-    report = export("nautilus", whole_lake.path, whole_lake.symbol, out=out, interval="10s", progress=False)
-    watcher = replay(ParquetDataCatalog(str(out)))
     books = recorded(whole_lake)
     changed = {at: book for at, book in watcher.seen.items() if books.get(at) != book}
     assert not changed
     assert len(watcher.seen) > 0.9 * len(books)  # a push without a change of the visible book brings no delta
     assert watcher.seen[max(watcher.seen)] == books[max(books)]
-    assert report.rows == sum(report.counts.values())
 
 
-def test_trades_keep_id_side_numbers_and_both_times(whole_lake: Made, out: Path) -> None:
-    export("nautilus", whole_lake.path, whole_lake.symbol, out=out, interval="10s", progress=False)
-    ticks = replay(ParquetDataCatalog(str(out))).ticks
+def test_trades_keep_id_side_numbers_and_both_times(whole_lake: Made, watcher: Watcher) -> None:
     assert [
         (
             tick.trade_id.value,
@@ -106,7 +104,7 @@ def test_trades_keep_id_side_numbers_and_both_times(whole_lake: Made, out: Path)
             tick.aggressor_side == AggressorSide.SELLER,
             tick.ts_init,
         )
-        for tick in ticks
+        for tick in watcher.ticks
     ] == [
         (str(row["trade_id"]), row["price"], row["size"], row["buyer_is_maker"], row["receive_ns"])
         for row in whole_lake.trades
@@ -126,6 +124,7 @@ def test_each_event_ends_with_f_last_and_snapshots_are_marked(broken_lake: Made,
     assert snapshots == {delta.ts_init for delta in clears}
 
 
+@pytest.mark.slow
 def test_the_real_book_comes_through_too(capture: Made, out: Path) -> None:
     shift = 1_270 * MS
     export("nautilus", capture.path, capture.symbol, out=out, interval="10s", clock_offset=shift, progress=False)
@@ -138,9 +137,8 @@ def test_the_real_book_comes_through_too(capture: Made, out: Path) -> None:
     assert all(books[at] == book for at, book in watcher.seen.items())
 
 
-def test_the_instrument_is_what_exchange_info_says(whole_lake: Made, out: Path) -> None:
-    export("nautilus", whole_lake.path, whole_lake.symbol, out=out, interval="10s", progress=False)
-    (instrument,) = ParquetDataCatalog(str(out)).instruments()
+def test_the_instrument_is_what_exchange_info_says(catalog: Path) -> None:
+    (instrument,) = ParquetDataCatalog(str(catalog)).instruments()
     assert isinstance(instrument, CurrencyPair)
     assert (str(instrument.id), instrument.base_currency.code, instrument.quote_currency.code) == (
         "BTCUSD.HASHKEY",
@@ -150,9 +148,8 @@ def test_the_instrument_is_what_exchange_info_says(whole_lake: Made, out: Path) 
     assert (str(instrument.price_increment), str(instrument.size_increment)) == ("0.01", "0.00001")
 
 
-def test_bars_are_known_at_their_close_not_before(whole_lake: Made, out: Path) -> None:
-    export("nautilus", whole_lake.path, whole_lake.symbol, out=out, interval="10s", progress=False)
-    bars = ParquetDataCatalog(str(out)).bars()
+def test_bars_are_known_at_their_close_not_before(whole_lake: Made, catalog: Path) -> None:
+    bars = ParquetDataCatalog(str(catalog)).bars()
     assert len(bars) == 12
     for number, bar in enumerate(bars, 1):
         assert bar.ts_init == bar.ts_event == whole_lake.start_ns + number * 10 * SECOND_NS
@@ -203,17 +200,16 @@ def test_negative_latency_is_refused(late_clock_lake: Made, out: Path) -> None:
         export("nautilus", late_clock_lake.path, late_clock_lake.symbol, out=out, progress=False)
 
 
-def test_rows_of_short_windows_wait_for_their_turn(
-    whole_lake: Made, out: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rows_of_short_windows_wait_for_their_turn(tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = market_lake(tmp_path / "lake", seconds=25)
     monkeypatch.setattr("recorder.exports.source.HOUR_NS", SECOND_NS)
-    export("nautilus", whole_lake.path, whole_lake.symbol, out=out, interval="10s", progress=False)
+    export("nautilus", made.path, made.symbol, out=out, interval="10s", progress=False)
     catalog = ParquetDataCatalog(str(out))
-    assert len(catalog.get_intervals(OrderBookDelta, "BTCUSD.HASHKEY")) > 100
+    assert len(catalog.get_intervals(OrderBookDelta, "BTCUSD.HASHKEY")) > 20
     watcher = replay(catalog)
-    books = recorded(whole_lake)
+    books = recorded(made)
     assert all(books[at] == book for at, book in watcher.seen.items())
-    assert len(watcher.ticks) == len(whole_lake.trades)
+    assert len(watcher.ticks) == len(made.trades)
 
 
 def test_finer_numbers_than_the_tick_widen_the_precision(tmp_path: Path, out: Path) -> None:

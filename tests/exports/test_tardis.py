@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hftbacktest.data.utils import tardis
 
 from recorder import open_lake
 from recorder.exports import CoverageError, export
@@ -147,9 +148,6 @@ def test_columns_are_those_of_its_own_files() -> None:
 
 
 def test_hftbacktest_reads_them(whole_lake: Made, out: Path) -> None:
-    pytest.importorskip("hftbacktest")
-    from hftbacktest.data.utils import tardis
-
     export("tardis", whole_lake.path, whole_lake.symbol, out=out, progress=False)
     files = [str(out / f"hashkey_{kind}_{DAY}_BTCUSD.csv.gz") for kind in ("trades", "incremental_book_L2")]
     events = tardis.convert(files, buffer_size=100_000, ss_buffer_size=10_000)

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,18 +10,12 @@ from typing import Any
 import pytest
 
 import recorder as api
-from tests.scenarios.support import PATIENCE_SECONDS, Exchange, Recorder, exchange, recorder, wait_until
+from tests.scenarios.support import PATIENCE_SECONDS, RECORDER, Exchange, Recorder, exchange, recorder, wait_until
 from tests.scenarios.test_run import recording_is_under_way, rows
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.slow
 SYMBOLS = ("--symbols", "BTCUSD,ETHUSD,USDTUSD,BTCUSDT-PERPETUAL")
 STREAMS = {"RECORDER__RECORD__STREAMS": '["trade","depth","kline","bbo","ticker","depth_delta","index","mark_price"]'}
-REPLAY = """
-import math, sys
-from pathlib import Path
-from recorder.exchange.replay import ReplayOptions, replay
-sys.exit(replay(ReplayOptions(Path(sys.argv[1]), ledger=Path(sys.argv[2]), speed=math.inf)))
-"""
 # What the venue said; not when and by which line we heard it.
 QUERIES = {
     "trade": "SELECT symbol, trade_id, exchange_time, price, size, buyer_is_maker FROM trade ORDER BY symbol, trade_id",
@@ -48,7 +41,7 @@ def replay(lake: Path, folder: Path) -> Iterator[Exchange]:
     """`recorder replay` of all of a lake at full speed."""
     folder.mkdir()
     ledger = folder / "ledger.ndjson"
-    command = [sys.executable, "-c", REPLAY, str(lake), str(ledger)]
+    command = [*RECORDER, "replay", "--data", str(lake), "--speed", "max", "--ledger", str(ledger)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE)
     try:
         assert process.stdout is not None
