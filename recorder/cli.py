@@ -140,6 +140,9 @@ def export(
     end: To = None,
     on_gap: Annotated[OnGap, typer.Option(help="What to do where the range is not whole.")] = "refuse",
     interval: Annotated[str, typer.Option(metavar="I", help="Of bars: 1s, 1m, 4h, 1d, …")] = "1m",
+    incomplete: Annotated[
+        bool, typer.Option("--incomplete", metavar="", help="Of bars: also those that a gap touches.")
+    ] = False,
     clock_offset: Annotated[str | None, typer.Option(metavar="measured|NS", help="Added to receive times.")] = None,
     venue: Annotated[str | None, typer.Option(metavar="V", help="Needed if the lake has several.")] = None,
     data: Data = None,
@@ -160,6 +163,7 @@ def export(
         on_gap=on_gap,
         interval=interval,
         clock_offset=clock_offset,
+        incomplete=incomplete,
         venue=venue,
     )
     if json:

@@ -189,6 +189,9 @@ def test_an_export_says_what_there_is_and_which_gaps_forbid_it(refused: Refused,
     assert 0 < rows <= 18
     assert json.loads(ended.stdout)["rows"] == rows
     assert f"{rows} rows" in ended.stderr
+    place = ("--out", str(tmp_path / "bars.csv"), "--interval", "11s", "--data", str(made.path))
+    refused("export", "bars", "--symbol", made.symbol, *place, words=["not one bar"])
+    assert run("export", "bars", "--symbol", made.symbol, "--incomplete", "--on-gap", "ignore", *place).returncode == 0
 
 
 def test_a_replay_needs_a_range_that_was_recorded(refused: Refused, tmp_path: Path, empty_lake: Path) -> None:

@@ -25,6 +25,7 @@ def export(
     on_gap: str = "refuse",
     interval: str = "1m",
     clock_offset: int | str | None = None,
+    incomplete: bool = False,
     venue: str | None = None,
     progress: bool = True,
 ) -> ExportReport:
@@ -32,7 +33,8 @@ def export(
 
     An open start or end is where coverage begins or ends. `out` is a file for hftbacktest (.npz) and bars (.csv
     .parquet .feather .json), a folder for nautilus, freqtrade and tardis. `clock_offset`, 'measured' or ns, is added
-    to local times. Raises CoverageError where the range is not whole, ExportError where it cannot be made.
+    to local times; `incomplete` takes bars that a gap touches too. Raises CoverageError where the range is not whole,
+    ExportError where it cannot be made.
     """
     if target not in TARGETS:
         raise ExportError(f"{target}: no such target; one of {', '.join(TARGETS)}")
@@ -58,7 +60,7 @@ def export(
     if target == "bars":
         from recorder.exports.bars import export_bars
 
-        return export_bars(source, place, interval, on_gap=way)
+        return export_bars(source, place, interval, on_gap=way, incomplete=incomplete)
     from recorder.exports.tardis import export_tardis
 
     return export_tardis(source, place, on_gap=way, clock_offset=shift, progress=progress)

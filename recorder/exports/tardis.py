@@ -76,8 +76,7 @@ def export_tardis(
         name = f"{source.venue}_{kind}_{date}_{source.symbol}.csv.gz"
         file = _File(source, found, source.bounds(found, stretch), day, shift)
         path = numbered_folder(out, number, on_gap == "split") / name
-        rows = _write(path, COLUMNS[kind], getattr(file, kind)())
-        report.files.append(ExportedFile(path, rows, day, day + DAY_NS))
+        report.files.append(_write(path, COLUMNS[kind], getattr(file, kind)()))
     if not report.files:
         raise ExportError(f"tardis, {source.what}: no rows in this range; see `recorder coverage`")
     missing = sorted(set(KINDS.values()) - set(channels))
@@ -200,10 +199,10 @@ def _levels(lists: pa.ListArray) -> list[pa.Array]:
     return columns
 
 
-def _write(path: Path, names: tuple[str, ...], batches: Batches) -> int:
+def _write(path: Path, names: tuple[str, ...], batches: Batches) -> ExportedFile:
     schema = pa.schema([(name, pa.int64() if name.endswith("timestamp") else pa.string()) for name in names])
     options = pa.csv.WriteOptions(quoting_style="none", quoting_header="none")
-    rows = 0
+    written = ExportedFile(path, 0)
     with (
         whole(path) as partial,
         gzip.open(partial, "wb", compresslevel=GZIP_LEVEL) as packed,
@@ -211,8 +210,12 @@ def _write(path: Path, names: tuple[str, ...], batches: Batches) -> int:
     ):
         for batch in batches:
             writer.write_batch(batch)
-            rows += batch.num_rows
-    return rows
+            written.rows += batch.num_rows
+            if batch.num_rows:
+                times = pc.min_max(batch.column("timestamp")).as_py()
+                written.first_ns = min(times["min"] * 1000, written.first_ns or times["min"] * 1000)
+                written.last_ns = max(times["max"] * 1000, written.last_ns or 0)
+    return written
 
 
 def _batch(names: tuple[str, ...], columns: list[Any]) -> pa.RecordBatch:

@@ -66,7 +66,10 @@ def test_changes_applied_one_by_one_give_every_book(broken_lake: Made, out: Path
 
 
 def test_trades_have_id_side_and_exact_numbers(whole_lake: Made, out: Path) -> None:
-    export("tardis", whole_lake.path, whole_lake.symbol, out=out, progress=False)
+    report = export("tardis", whole_lake.path, whole_lake.symbol, out=out, progress=False)
+    (file,) = [file for file in report.files if "_trades_" in file.path.name]
+    stamps = [to_ns(row["exchange_time"]) for row in whole_lake.trades]
+    assert (file.first_ns, file.last_ns) == (min(stamps), max(stamps))
     rows = read(out, "trades")
     assert rows == [
         {
