@@ -127,9 +127,11 @@ class Leg:
 
     def hole(self, topic: TopicState) -> list[Event]:
         """Its longest silence was one in which it should have spoken."""
-        since_ns = max(topic.longest_from, self.opened_ns) - self.clock.margin_ns
+        since_ns, margin_ns = max(topic.longest_from, self.opened_ns), self.clock.margin_ns
         return self.line.lost(
-            self.line.streams.hole(self.conn, topic.channel, topic.symbol, since_ns, topic.longest_to, "stale")
+            self.line.streams.hole(
+                self.conn, topic.channel, topic.symbol, since_ns, topic.longest_to, "stale", margin_ns
+            )
         )
 
     def all_stale(self) -> list[Event]:

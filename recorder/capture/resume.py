@@ -102,8 +102,9 @@ def learn_trades(trades: Trades, record: Record) -> None:
 
 
 def resume(streams: Streams, found: Recovery, wanted: Iterable[Key] = (), reason: str = "process down") -> list[Event]:
-    """Open the gaps that the last run left behind; returns the own events about damage that was found.
+    """Open the gaps that the last run left behind; returns the own events about them and about damage that was found.
 
+    Each gap is told at once: a stream may not come back in this run either, and its last sign of life is known now.
     Without a readable state, every wanted stream counts as one that was live.
     """
     if found.last_ns is None:
@@ -118,7 +119,7 @@ def resume(streams: Streams, found: Recovery, wanted: Iterable[Key] = (), reason
         - MARGIN_NS
         for key in run.live
     }
-    streams.restore(run.live, run.open, since, reason)
+    lost = streams.restore(run.live, run.open, since, reason)
     events: list[Event] = [
         {"event": "journal_recovered", "detail": f"{cut.bytes} bytes of a torn tail cut off", "file": cut.file}
         for cut in found.cuts
@@ -141,4 +142,4 @@ def resume(streams: Streams, found: Recovery, wanted: Iterable[Key] = (), reason
                 }
                 for channel, symbol in sorted(run.live | run.open.keys())
             ]
-    return events
+    return events + lost

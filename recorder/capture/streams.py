@@ -97,17 +97,25 @@ class Streams:
         carried.proved.discard(topic)
         return self._lose((channel, symbol), stream, carried, since_ns, reason, None)
 
-    def hole(self, conn: int, channel: str, symbol: str, from_ns: int, to_ns: int, reason: str) -> list[Event]:
-        """A connection is live, but did not bring the stream between these two moments."""
+    def hole(
+        self, conn: int, channel: str, symbol: str, from_ns: int, to_ns: int, reason: str, margin_ns: int = 0
+    ) -> list[Event]:
+        """A connection is live, but did not bring the stream between these two moments.
+
+        The gap begins `margin_ns` earlier, and ends where another connection begins to bring the stream.
+        """
         stream = self._streams.get((channel, symbol))
         carried = stream.carried.get(conn) if stream else None
         if stream is None or carried is None or carried.live_from is None:
             return []
+        others = [other.live_from for other in stream.carried.values() if other is not carried]
+        to_ns = min([to_ns, *(live_from for live_from in others if live_from is not None)])
         from_ns = max(from_ns, carried.live_from)
-        others = [other for other in stream.carried.values() if other is not carried and other.live_from is not None]
-        if from_ns >= to_ns or any(other.live_from <= from_ns for other in others if other.live_from is not None):
+        if from_ns >= to_ns:
             return []
-        return [self._gap((channel, symbol), Opened(from_ns, reason, None), to_ns, None)]
+        return [
+            self._gap((channel, symbol), Opened(max(from_ns - margin_ns, carried.live_from), reason, None), to_ns, None)
+        ]
 
     def conn_lost(self, conn: int, since_ns: int, reason: str, seq_before: int | None) -> list[Event]:
         """A connection is gone; it was certain until `since_ns`."""
@@ -146,11 +154,12 @@ class Streams:
 
     def restore(
         self, was_live: Iterable[Key], was_open: dict[Key, Opened], since: dict[Key, int], reason: str = "process down"
-    ) -> None:
+    ) -> list[Event]:
         """Take over from a run that ended: what was live then is lost since, whatever brought it."""
         self._open.update(was_open)
         for key in was_live:
             self._open.setdefault(key, Opened(since[key], reason, None))
+        return [_event("lost", key, since_ns=gap.since_ns, reason=gap.reason) for key, gap in self._open.items()]
 
     def _lose(
         self, key: Key, stream: Stream, carried: Carried, since_ns: int, reason: str, seq_before: int | None

@@ -2,7 +2,8 @@
 
 V1 begins each subscription with the newest 60 trades. If one of them was known from before the gap, then
 all that came after it are in the history too: the gap is healed. If all are newer than everything known,
-more trades are missing than the venue repeats, and the gap stays.
+more trades are missing than the venue repeats, and the gap stays. So does one of more than a day: readers look for
+a trade among the files of the day after it at the latest.
 
 Ids are only compared for being equal; the venue promises no order. A trade counts as known once its frame
 is in the journal, with the time at which it arrived: what came after a gap proves nothing about it.
@@ -18,6 +19,8 @@ IN_HEAD = 8  # of those, in the head of each segment
 MOST_WAITING = 20  # gaps of a symbol; V2 may come and go while V1 is away
 CHANNEL = "trade"
 BEYOND = "more trades missing than the venue repeats"
+LATE = "its trades are more than a day old: readers would not find them by their time"
+LATEST_NS = 23 * 3600 * 1_000_000_000  # from the beginning of a gap to the history that heals it
 
 
 @dataclass(slots=True)
@@ -54,7 +57,7 @@ class Trades:
         if not ids and state.ids:
             return []  # nothing yet: it may still be filled
         state.history, state.history_ns = ids, receive_ns
-        events = [{**gap, "healed": True} if _joins(ids, before) else _not_healed(gap) for gap, before in state.waiting]
+        events = [_judged(gap, ids, receive_ns, before) for gap, before in state.waiting]
         state.waiting.clear()
         return events
 
@@ -69,11 +72,13 @@ class Trades:
             if state.history_ns < to_ns:
                 state.waiting.append((event, before))
                 del state.waiting[:-MOST_WAITING]
-            elif _joins(state.history, before):
+                continue
+            verdict = _judged(event, state.history, state.history_ns, before)
+            if verdict["event"] == "gap":
                 event["healed"] = True
             else:
-                event["detail"] = BEYOND
-                told.append(_not_healed(event))
+                event["detail"] = verdict["detail"]
+                told.append(verdict)
         return told
 
     def waiting(self) -> list[str]:
@@ -108,6 +113,13 @@ def _joins(history: list[int], before: Iterable[int]) -> bool:
     return any(trade_id in known for trade_id in history) if known else not history
 
 
-def _not_healed(gap: Event) -> Event:
+def _judged(gap: Event, history: list[int], history_ns: int, before: Iterable[int]) -> Event:
+    """The gap, healed, or why it is not."""
+    if not _joins(history, before):
+        detail = BEYOND
+    elif history_ns - gap["from_ns"] > LATEST_NS:
+        detail = LATE
+    else:
+        return {**gap, "healed": True}
     fields = {key: gap[key] for key in ("channel", "symbol", "from_ns", "to_ns")}
-    return {"event": "not_healed", **fields, "detail": BEYOND}
+    return {"event": "not_healed", **fields, "detail": detail}

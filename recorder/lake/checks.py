@@ -3,7 +3,11 @@
 Everything takes lists of files, so that the caller's list is what is judged, whatever is merged meanwhile.
 """
 
+import atexit
+import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +18,26 @@ from numpy.typing import NDArray
 from recorder.errors import LakeError
 from recorder.lake.reader import open_lake
 
-MEMORY = "1GB"
+MEMORY = "96MB"  # of each of our connections; what needs more goes to disk meanwhile
+THREADS = 1  # each more needs memory of its own
 STATUSES = ("ok", "gap", "healed", "not_recording")
 SHOWN = 5  # of each kind of fault
+
+
+def bound(con: duckdb.DuckDBPyConnection) -> None:
+    """Let a connection answer questions over much of a lake in little memory; also without a lake to write into."""
+    con.execute(f"SET memory_limit = '{MEMORY}'")
+    con.execute(f"SET threads = {THREADS}")
+    con.execute(f"SET temp_directory = '{_spill_folder()}'")
+    con.execute("SET preserve_insertion_order = false")
+
+
+@cache
+def _spill_folder() -> str:
+    """One for this process; DuckDB would take the working directory."""
+    folder = tempfile.mkdtemp(prefix="recorder-verify-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 class Checks:
@@ -26,8 +47,7 @@ class Checks:
 
     def __init__(self) -> None:
         self.con = duckdb.connect()
-        self.con.execute(f"SET memory_limit = '{MEMORY}'")
-        self.con.execute("SET preserve_insertion_order = false")
+        bound(self.con)
         self.con.execute("SET asof_loop_join_threshold = 0")
 
     def read_all(self, file: Path) -> tuple[int, int]:
@@ -82,19 +102,14 @@ class Checks:
     def taker_agreement(self, trades: Sequence[Path], quotes: Sequence[Path]) -> tuple[int, int]:
         """(trades at or through the quote before them, of these how many on the side that the flag says).
 
-        `buyer_is_maker` is read as documented: true means that the taker sold, so at the bid.
+        `buyer_is_maker` is read as documented: true means that the taker sold, so at the bid. Day by day: a trade
+        before the first quote of its date is passed over.
         """
         decided = agreed = 0
-        for venue, symbol in self.series(trades):
-            query = f"""
-                WITH t AS (SELECT exchange_time, price, buyer_is_maker FROM {FILES}
-                           WHERE venue = $venue AND symbol = $symbol),
-                q AS (SELECT exchange_time, bid_price, ask_price FROM read_parquet($quotes, hive_partitioning = false)
-                      WHERE venue = $venue AND symbol = $symbol AND bid_price < ask_price)
-                SELECT count(*) FILTER (price >= ask_price OR price <= bid_price),
-                       count(*) FILTER (CASE WHEN buyer_is_maker THEN price <= bid_price ELSE price >= ask_price END)
-                FROM t ASOF JOIN q ON t.exchange_time > q.exchange_time"""
-            ((more, same),) = self._ask(query, trades, venue=venue, symbol=symbol, quotes=list(map(str, quotes)))
+        for date in sorted({path.parent.name for path in trades} & {path.parent.name for path in quotes}):
+            of_date = [path for path in trades if path.parent.name == date]
+            quoted = [str(path) for path in quotes if path.parent.name == date]
+            ((more, same),) = self._ask(TAKER_AGREEMENT, of_date, quotes=quoted)
             decided, agreed = decided + more, agreed + same
         return decided, agreed
 
@@ -105,6 +120,13 @@ class Checks:
 
 
 FILES = "read_parquet($files, hive_partitioning = false, union_by_name = true)"
+TAKER_AGREEMENT = f"""
+    WITH t AS (SELECT venue, symbol, exchange_time, price, buyer_is_maker FROM {FILES}),
+    q AS (SELECT venue, symbol, exchange_time, bid_price, ask_price
+          FROM read_parquet($quotes, hive_partitioning = false, union_by_name = true) WHERE bid_price < ask_price)
+    SELECT count(*) FILTER (price >= ask_price OR price <= bid_price),
+           count(*) FILTER (CASE WHEN buyer_is_maker THEN price <= bid_price ELSE price >= ask_price END)
+    FROM t ASOF JOIN q ON t.venue = q.venue AND t.symbol = q.symbol AND t.exchange_time > q.exchange_time"""
 
 
 def coverage_faults(root: Path) -> list[tuple[str, str]]:
@@ -121,4 +143,6 @@ def coverage_faults(root: Path) -> list[tuple[str, str]]:
                       WHEN before < from_time THEN 'a hole' END AS what
           FROM c)
         SELECT stream, what || ' at ' || from_time FROM fault WHERE what IS NOT NULL ORDER BY ALL LIMIT 100"""
-    return [(stream, what) for stream, what in open_lake(root).sql(query).fetchall()]
+    lake = open_lake(root)
+    bound(lake.con)
+    return [(stream, what) for stream, what in lake.sql(query).fetchall()]

@@ -19,9 +19,10 @@ stream AS (
   GROUP BY venue, symbol, channel),
 
 -- 1. What was said about a stream, in order. A start that no stop precedes means that the process died some time
---    after its last sign of life: that is where the break begins.
+--    after its last sign of life: that is where the break begins, unless the next run said better (`lost`, before its
+--    `start`, from what the journal held).
 sign_of_life AS (
-  SELECT venue, seq, idx, receive_ns, event, detail FROM session WHERE event <> 'backfill'
+  SELECT venue, seq, idx, receive_ns, event, detail FROM session WHERE event NOT IN ('backfill', 'lost')
   UNION ALL SELECT venue, seq, idx, receive_ns, 'clock', '' FROM clock),
 process AS (
   SELECT *, lag(receive_ns) OVER (PARTITION BY venue ORDER BY seq, idx) AS before_ns FROM sign_of_life),

@@ -12,16 +12,14 @@ from typing import NamedTuple, TypeVar
 import duckdb
 
 from recorder.errors import LakeError
+from recorder.lake.checks import bound
 from recorder.lake.reader import Lake, open_lake
 from recorder.lake.schema import tables
-from recorder.lake.settled import settled_ns
 
-MEMORY = "500MB"
 CHANNELS = ("trade", "depth", "kline", "bbo", "ticker", "depth_delta", "index_price", "mark_price")
 # A stream of several topics is proved by the last of them, and the last sign of life is the last pong.
 EDGE_NS = 60_000_000_000
 NEAR_NS = 10_000_000_000  # within which two connections may bring changes out of order
-FOR_EVER = 2**62  # Unix ns
 TOP = 20  # levels: so many were found equal at equal versions; source: reference, section 4.6
 BATCH = 2_000
 
@@ -92,18 +90,16 @@ def has_sessions(lake: Lake) -> bool:
 def open_bounded(root: Path) -> Lake:
     """The lake, for questions over much of it."""
     lake = open_lake(root)
-    lake.con.execute(f"SET memory_limit = '{MEMORY}'")
-    lake.con.execute("SET preserve_insertion_order = false")
+    bound(lake.con)
     return lake
 
 
 def stray_rows(lake: Lake, first: str, last: str) -> list[Stray]:
     """Rows from sockets outside of their stream's coverage, or where it says that nothing was recorded.
 
-    `first`, `last`: dates of arrival (YYYY-MM-DD), as in the functions below. Not judged is what arrived after the lake
-    was settled: the row that says that a stream is live may still be on its way, or behind in a copy.
+    `first`, `last`: dates of arrival (YYYY-MM-DD), as in the functions below. A stream without any coverage has
+    EDGE_NS to be proved: it may be at its beginning, the recorder may have died there, or a copy may end there.
     """
-    settled = settled_ns(lake.path, FOR_EVER)
     found: list[Stray] = []
     for channel in CHANNELS:
         rows = lake.sql(
@@ -113,18 +109,19 @@ def stray_rows(lake: Lake, first: str, last: str) -> list[Stray]:
               SELECT venue, symbol, status, epoch_ns(from_time) AS from_ns, epoch_ns(to_time) AS to_ns
               FROM coverage WHERE channel = '{channel}'),
             span AS (SELECT venue, symbol, min(from_ns) AS low, max(to_ns) AS high FROM covered GROUP BY ALL),
+            off AS (SELECT venue, symbol, from_ns + {EDGE_NS} AS off_ns, to_ns - {EDGE_NS} AS on_ns
+                    FROM covered WHERE status = 'not_recording'),
             seen AS (SELECT venue, symbol, receive_ns FROM {tables()[channel].view}
-                     WHERE source IN ('ws_v1', 'ws_v2') AND date BETWEEN $first AND $last AND receive_ns <= $settled)
+                     WHERE source IN ('ws_v1', 'ws_v2') AND date BETWEEN $first AND $last)
             SELECT s.venue, s.symbol, count(*), min(receive_ns)
             FROM seen AS s LEFT JOIN span USING (venue, symbol)
-            ASOF LEFT JOIN (FROM covered WHERE status = 'not_recording') AS off
-              ON s.venue = off.venue AND s.symbol = off.symbol AND s.receive_ns >= off.from_ns
-            WHERE low IS NULL OR receive_ns < low - {EDGE_NS} OR receive_ns > high + {EDGE_NS}
-               OR (receive_ns > off.from_ns + {EDGE_NS} AND receive_ns < off.to_ns - {EDGE_NS})
+            LEFT JOIN off
+              ON s.venue = off.venue AND s.symbol = off.symbol AND receive_ns > off_ns AND receive_ns < on_ns
+            WHERE (low IS NULL AND receive_ns < (SELECT max(last_ns) FROM last_moment) - {EDGE_NS})
+               OR receive_ns < low - {EDGE_NS} OR receive_ns > high + {EDGE_NS} OR off_ns IS NOT NULL
             GROUP BY ALL ORDER BY ALL""",
             first=first,
             last=last,
-            settled=settled,
         )
         found += [Stray(channel, *row) for row in rows.fetchall()]
     return found

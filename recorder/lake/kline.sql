@@ -42,7 +42,8 @@ CREATE OR REPLACE TEMP VIEW kline AS SELECT * FROM klines_since(DATE '1970-01-01
 -- Where the push, REST and our own trades do not say the same of a closed candle, one row a field; null: it does not
 -- say. Only candles that REST has confirmed, and that were not seen before `first_date`. A push speaks only for
 -- candles that no gap of the candle stream touches, trades only for candles that lie inside what their coverage calls
--- ok or healed.
+-- ok or healed, and two seconds away from its edges: those are by our clock, candles by the venue's, and a trade takes
+-- its time to reach us.
 CREATE OR REPLACE TEMP MACRO kline_differences_since(first_date) AS TABLE
 WITH
 word AS (
@@ -102,15 +103,16 @@ span AS (
   FROM covered GROUP BY venue, symbol),
 judged AS (
   SELECT h.*, sums,
-         coalesce(h.open_time >= trade_from AND h.close_time <= trade_to, false)
-         AND NOT coalesce(no_trades.to_time > h.open_time, false) AS has_trades,
+         coalesce(h.open_time >= trade_from + INTERVAL 2 SECOND AND h.close_time <= trade_to - INTERVAL 2 SECOND, false)
+         AND NOT coalesce(no_trades.to_time > h.open_time - INTERVAL 2 SECOND, false) AS has_trades,
          coalesce(h.close_time > kline_from AND h.close_time <= kline_to, false)
          AND NOT coalesce(no_push.to_time > h.open_time, false) AS has_push
   FROM heard AS h
   LEFT JOIN span USING (venue, symbol)
   LEFT JOIN traded USING (venue, symbol, "interval", open_time)
   ASOF LEFT JOIN (FROM covered WHERE channel = 'trade' AND NOT good) AS no_trades
-    ON h.venue = no_trades.venue AND h.symbol = no_trades.symbol AND h.close_time > no_trades.from_time
+    ON h.venue = no_trades.venue AND h.symbol = no_trades.symbol
+      AND h.close_time + INTERVAL 2 SECOND > no_trades.from_time
   ASOF LEFT JOIN (FROM covered WHERE channel = 'kline' AND NOT good) AS no_push
     ON h.venue = no_push.venue AND h.symbol = no_push.symbol AND h.close_time >= no_push.from_time),
 compared AS (

@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from recorder.monitor.doctor import LARGE_OFFSET_MS
+
 MIB = 2**20
 
 
@@ -58,6 +60,8 @@ def print_status(found: dict[str, Any]) -> None:
             f"clock   ours is {-clock['offset_ns'] / 1e6:+.1f} ms from the venue's, "
             f"round trip {clock['round_trip_ns'] / 1e6:.1f} ms, told {_ago(clock['age_seconds'])} ago"
         )
+        if abs(clock["offset_ns"]) >= LARGE_OFFSET_MS * 1e6:
+            out.print("[yellow]clock   is wrong by more than a second[/]; set this machine's clock (chrony or ntpd)")
 
 
 DISK_STATES = {

@@ -5,9 +5,12 @@ Memory is that of a row group here and of a bounded DuckDB in `lake.checks`.
 """
 
 import importlib.util
+import os
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+
+import pyarrow as pa
 
 from recorder.errors import LakeError
 from recorder.lake.checks import Checks, coverage_faults
@@ -54,6 +57,7 @@ def _verify(root: Path, start: datetime | None, end: datetime | None) -> Iterato
             try:
                 found = list(check_rows(path, listing.relative(path), tables()[name]))
                 yield from found or _read_by_others(checks, path, listing.relative(path))
+                pa.default_memory_pool().release_unused()
             except FileNotFoundError:
                 if _still_counts(listing, name, path):
                     yield Finding("lost file", listing.relative(path), "has gone while we looked", "restore it")
@@ -91,11 +95,13 @@ def _read_by_others(checks: Checks, path: Path, where: str) -> Iterator[Finding]
         yield Finding("other reader", where, f"DuckDB reads {rows} rows of {name.rows}", "keep it and report it")
     if not has_polars():
         return
+    os.environ.setdefault("POLARS_MAX_THREADS", "1")  # looked at when it is first imported; each takes memory
     import polars
 
     try:
         lazy = polars.scan_parquet(path, hive_partitioning=False)
-        found = lazy.select(polars.len(), polars.col("seq").sum().alias("total"), nulls=_nulls()).collect()
+        rows_read = lazy.select(polars.len(), polars.col("seq").sum().alias("total"), nulls=_nulls())
+        found = rows_read.collect(engine="streaming")  # books of many levels need much memory otherwise
     except Exception as error:  # whatever another reader says is a finding, not our end
         if path.exists():
             detail = f"Polars cannot read it: {str(error).splitlines()[0]}"

@@ -1,4 +1,4 @@
-"""What the rows of a file tell, row group by row group: as many as its name says, in order, and books that hold.
+"""What the rows of a file tell, piece by piece: as many as its name says, in order, and books that hold.
 
 Numbers are compared as the integers that decimals are, so that nothing is rounded.
 """
@@ -19,6 +19,8 @@ from recorder.quality.finding import Finding
 
 KEYS = ["venue", "symbol", "seq", "idx", "receive_ns"]
 SIDES = {"bid": -1, "ask": 1}  # how prices go from the best on
+KEYS_AT_ONCE = 1 << 16
+BOOKS_AT_ONCE = 256
 REMEDY = "restore it from a copy, or keep it and report it"
 
 Bools = NDArray[np.bool_]
@@ -58,15 +60,14 @@ def _check_keys(file: Any, name: PartName, where: str) -> Iterator[Finding]:
     """Rows, seq range, hour and order against the name."""
     rows, first, last, newest = 0, -1, -1, -1
     before: Key | None = None
-    for group in range(file.num_row_groups):
-        keys = file.read_row_group(group, KEYS, use_threads=False)
+    for keys in file.iter_batches(KEYS_AT_ONCE, columns=KEYS, use_threads=False):
         if not len(keys):
             continue
-        seqs = keys.column("seq").to_numpy()
+        seqs = _integers(keys.column("seq"))
         rows += len(keys)
         first = int(seqs.min()) if first < 0 else min(first, int(seqs.min()))
         last = max(last, int(seqs.max()))
-        newest = max(newest, int(keys.column("receive_ns").to_numpy().max()))
+        newest = max(newest, int(_integers(keys.column("receive_ns")).max()))
         place = _disorder(keys)
         start = tuple(keys.column(column)[0].as_py() for column in KEYS[:4])
         if before is not None and start <= before:
@@ -84,20 +85,20 @@ def _check_keys(file: Any, name: PartName, where: str) -> Iterator[Finding]:
         yield Finding("window", where, f"a row arrived at {newest} ns, after the window of its name", REMEDY)
 
 
-def _disorder(keys: pa.Table) -> int | None:
+def _disorder(keys: pa.RecordBatch) -> int | None:
     """The first row that is not greater than the one before it."""
     if len(keys) < 2:
         return None
     equal = np.ones(len(keys) - 1, bool)
     less = np.zeros(len(keys) - 1, bool)
     for column in KEYS[:4]:
-        values = keys.column(column).combine_chunks()
+        values = keys.column(column)
         if pa.types.is_string(values.type):
             coded = values.dictionary_encode()
-            rank = np.argsort(np.argsort(coded.dictionary.to_numpy(zero_copy_only=False)))
-            numbers = rank[coded.indices.to_numpy()]
+            rank = np.argsort(np.argsort(coded.dictionary.to_pylist()))
+            numbers = rank[_integers(coded.indices)]
         else:
-            numbers = values.to_numpy()
+            numbers = _integers(values)
         less |= equal & (numbers[:-1] < numbers[1:])
         equal &= numbers[:-1] == numbers[1:]
     wrong = np.flatnonzero(~less)
@@ -108,8 +109,7 @@ def _check_books(file: Any, where: str) -> Iterator[Finding]:
     """Levels sorted, as many sizes as prices, the top columns those of the lists, and no book crossed."""
     told: set[str] = set()
     columns = ["symbol", "seq", *(f"{side}_{what}" for side in SIDES for what in ("price", "size", "prices", "sizes"))]
-    for group in range(file.num_row_groups):
-        books = file.read_row_group(group, columns, use_threads=False).combine_chunks()
+    for books in file.iter_batches(BOOKS_AT_ONCE, columns=columns, use_threads=False):
         for check, wrong in _book_faults(books):
             if check in told or not wrong.any():
                 continue
@@ -120,15 +120,15 @@ def _check_books(file: Any, where: str) -> Iterator[Finding]:
             yield Finding(check, where, detail, "the frames are as the venue sent them; leave these books out")
 
 
-def _book_faults(books: pa.Table) -> Iterator[tuple[str, Bools]]:
+def _book_faults(books: pa.RecordBatch) -> Iterator[tuple[str, Bools]]:
     tops = {}
     for side, direction in SIDES.items():
-        prices, sizes = (_array(books, f"{side}_{what}") for what in ("prices", "sizes"))
+        prices, sizes = (books.column(f"{side}_{what}") for what in ("prices", "sizes"))
         lengths = _lengths(prices)
         yield f"{side} sizes and prices differ in number", lengths != _lengths(sizes)
         yield f"{side} levels not sorted", _unsorted(prices, lengths, direction)
         for what, levels in (("price", prices), ("size", sizes)):
-            top = _array(books, f"{side}_{what}")
+            top = books.column(f"{side}_{what}")
             yield f"{side}_{what} is not that of the best level", _differs(top, levels)
             tops[side, what] = top
     bid, ask = tops["bid", "price"], tops["ask", "price"]
@@ -136,19 +136,18 @@ def _book_faults(books: pa.Table) -> Iterator[tuple[str, Bools]]:
     yield "book crossed", both & ~_less(_numbers(bid), _numbers(ask))
 
 
-def _array(books: pa.Table, name: str) -> Any:
-    column = books.column(name)
-    return column.chunk(0) if column.num_chunks else pa.array([], column.type)
-
-
 def _lengths(lists: Any) -> NDArray[np.int64]:
-    found: NDArray[np.int64] = lists.value_lengths().fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
-    return found
+    return np.diff(_integers(lists.offsets).astype(np.int64))  # of none: nothing, as of an empty one
 
 
 def _valid(values: Any) -> Bools:
-    found: Bools = values.is_valid().to_numpy(zero_copy_only=False)
+    found: Bools = _integers(values.is_valid().cast(pa.uint8())).astype(bool)
     return found
+
+
+def _integers(values: Any) -> NDArray[Any]:
+    """As they are in memory; `to_numpy`, as other conversions, would load pandas, which takes more than all we do."""
+    return np.from_dlpack(values)
 
 
 Numbers = tuple[NDArray[np.int64], NDArray[np.uint64]]  # high and low half of each decimal

@@ -39,6 +39,14 @@ def test_what_was_live_is_lost_since_its_line_last_spoke() -> None:
     }
 
 
+def test_each_gap_is_told_at_once_since_its_stream_may_not_come_back() -> None:
+    events = resume(Streams(), died(live=[["kline", ["BTC"]]], open=[["bbo", "BTC", 123, "stopped"]]))
+    assert [(event["event"], event["channel"], event["since_ns"], event["reason"]) for event in events] == [
+        ("lost", "bbo", 123, "stopped"),
+        ("lost", "kline", NOW - 7 - MARGIN_NS, "process down"),
+    ]
+
+
 def test_a_gap_that_was_open_stays_open_from_where_it_began() -> None:
     assert opened(died(open=[["bbo", "BTC", 123, "stopped"]])) == {("bbo", "BTC"): (123, "stopped")}
 
@@ -81,7 +89,7 @@ def test_damage_becomes_a_gap_of_each_stream_and_is_told() -> None:
     found.cuts = [Cut("1.jrn", 12)]
     found.damages = [Damage("0.jrn", 900, 20, 29, 1000, 2000)]
     events = resume(Streams(), found)
-    assert [event["event"] for event in events] == ["journal_recovered", "journal_recovered", "gap"]
+    assert [event["event"] for event in events] == ["journal_recovered", "journal_recovered", "gap", "lost"]
     gap = events[2]
     assert (gap["from_ns"], gap["to_ns"], gap["reason"]) == (1000, 2000, "journal damaged")
     assert (gap["seq_before"], gap["seq_after"]) == (19, 30)

@@ -15,12 +15,14 @@ from urllib.parse import urlsplit
 import pytest
 
 from recorder.capture import rest, session
+from recorder.capture import run as run_module
 from recorder.capture.run import capture
 from recorder.capture.state import CaptureState
 from recorder.capture.tempo import Options as Timing
 from recorder.config import Settings
 from recorder.errors import BusyError, LakeError, VenueError
 from recorder.exchange.app import Exchange, Options, serve
+from recorder.exchange.faults import script_of
 from recorder.journal.format import Kind, Record
 from recorder.journal.reader import closed_segments, read_segment, segments
 from tests.capture.servers import Proxy
@@ -133,6 +135,37 @@ async def test_a_cancelled_capture_writes_everything_before_it_ends(exchange: Ex
     assert len(events(tmp_path, "stop")) == 1
     assert len(events(tmp_path, "disconnect", reason="stopped")) == 2
     assert records(tmp_path, only_closed=True)[-1].kind == Kind.EVENT
+
+
+async def test_symbols_that_come_and_go_are_followed_without_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_module, "REFRESH_SECONDS", 0.5)
+    script = script_of(
+        [{"at": 2, "kind": "list", "symbol": "SOLUSD"}, {"at": 4, "kind": "delist", "symbol": SYMBOLS[1]}]
+    )
+    async with (
+        serve(Options(symbols=SYMBOLS, rate=10, faults=script)) as exchange,
+        recording(settings(exchange, tmp_path)) as run,
+    ):
+        await run.until_event("live", symbol="SOLUSD", channel="ticker")
+        await run.until_event("unsubscribe", len(STREAMS), symbol=SYMBOLS[1])
+        assert run.state.symbols == (SYMBOLS[0], "SOLUSD")
+    assert {event["channel"] for event in events(tmp_path, "live", symbol="SOLUSD")} == set(STREAMS)
+
+
+async def test_a_step_of_our_wall_clock_is_told(
+    exchange: Exchange, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, step = time.time_ns, 0
+    monkeypatch.setattr(run_module, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(time, "time_ns", lambda: real() + step)
+    async with recording(settings(exchange, tmp_path)) as run:
+        await run.until(lambda run: run.state.live > 0)
+        step = -3_000_000_000
+        await run.until_event("clock_step")
+    (told,) = events(tmp_path, "clock_step")
+    assert told["step_ns"] == pytest.approx(step, abs=500_000_000)
 
 
 async def test_the_next_run_ends_the_gaps_of_the_stop_and_goes_on_counting(exchange: Exchange, tmp_path: Path) -> None:

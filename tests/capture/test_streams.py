@@ -183,5 +183,7 @@ def test_a_hole_on_a_live_connection_is_a_gap_unless_another_brought_the_stream_
     assert gaps(streams.hole(V2, "trade", "BTC", 50, 200, "stale")) == [(100, 200)]
     prove(streams, V1, 300)
     assert streams.hole(V2, "trade", "BTC", 310, 350, "stale") == []
-    assert gaps(streams.hole(V2, "trade", "BTC", 250, 350, "stale")) == [(250, 350)]
+    assert gaps(streams.hole(V2, "trade", "BTC", 250, 350, "stale")) == [(250, 300)], "from then on the other did"
+    assert gaps(streams.hole(V2, "trade", "BTC", 290, 350, "stale", margin_ns=20)) == [(270, 300)]
+    assert streams.hole(V2, "trade", "BTC", 310, 350, "stale", margin_ns=20) == [], "one after the other"
     assert streams.is_live("trade", "BTC")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from recorder.capture.trades import BEYOND, IN_HEAD, KEPT, Trades
+from recorder.capture.trades import BEYOND, IN_HEAD, KEPT, LATE, LATEST_NS, Trades
 
 
 def gap(from_ns: int, to_ns: int, symbol: str = "BTC", channel: str = "trade") -> dict[str, Any]:
@@ -31,6 +31,23 @@ def test_a_history_that_comes_after_the_gap_was_told_heals_it_by_a_second_event_
     (second,) = trades.history("BTC", [3, 4, 5, 9], 320)
     assert second == {**gap(110, 300), "healed": True}
     assert trades.history("BTC", [3, 4, 5, 9], 330) == []
+
+
+def test_a_gap_of_more_than_a_day_stays_since_readers_would_not_find_its_trades() -> None:
+    for late_ns, healed in ((LATEST_NS, True), (LATEST_NS + 1, False)):
+        trades = knowing(1, 2, 3)
+        trades.history("BTC", [3, 4], 110 + late_ns)
+        told, *why = trades.judge([gap(110, 110 + late_ns)])
+        assert told["healed"] is healed
+        assert [event["detail"] for event in why] == ([] if healed else [LATE])
+
+
+def test_what_arrives_is_news_unless_all_of_it_is_known() -> None:
+    trades = knowing(1, 2, 3)
+    assert not trades.arrived("BTC", [2, 3], 200)
+    assert trades.arrived("BTC", [3, 4], 200)
+    assert trades.arrived("ETH", [3], 200)
+    assert trades.arrived("BTC", range(1000, 1000 + KEPT), 300), "also where older ones are forgotten for them"
 
 
 def test_a_history_of_which_all_is_newer_leaves_the_gap_and_says_why() -> None:

@@ -87,6 +87,15 @@ def test_the_gap_row_of_a_killed_process_knows_better_where_the_gap_began(root: 
     ]
 
 
+def test_a_restart_says_where_the_gap_began_though_the_stream_never_comes_back(root: Path) -> None:
+    write(root, "clock", [clock(10, 40)])
+    told = event(20, 100, "lost", "trade", detail={"since_ns": ns(48), "reason": "process down"})
+    assert covered(root, [*started(1, 0), told, event(21, 100, "start"), event(30, 130, "note")]) == [
+        (1, 48, "ok", ""),
+        (48, 130, "gap", "process down"),
+    ]
+
+
 def test_after_a_restart_a_stream_is_not_ok_before_it_is_live_again(root: Path) -> None:
     write(root, "clock", [clock(10, 40)])
     session = [*started(1, 0), event(20, 100, "start"), event(30, 130, "note")]

@@ -6,10 +6,8 @@ from typing import Any
 
 import pytest
 
-from recorder.journal.format import HOUR_NS, Kind, Line, pack
-from recorder.journal.reader import segment_name
 from recorder.quality.verify_coverage import check_coverage
-from tests.lake.helpers import REC, Row, bbo, book, candle, empty_lake, event, gap, ns, trade, write
+from tests.lake.helpers import Row, bbo, book, candle, empty_lake, event, gap, trade, write
 
 CHANNELS = ("trade", "kline", "depth", "depth_delta", "bbo")
 
@@ -66,18 +64,12 @@ def test_rows_of_a_stream_that_was_never_live_are_found(root: Path) -> None:
     assert found(root) == [("coverage", "hashkey ETHUSD trade")]
 
 
-def test_rows_that_came_after_the_lake_was_settled_are_not_judged(root: Path) -> None:
-    """What says that their stream is live may still be in the journal."""
-    lived(root)
-    folder = root / "journal" / REC
-    folder.mkdir(parents=True)
-    for seq, seconds in ((50, 5), (60, 6)):
-        head = pack(seq, ns(seconds), seq, ns(seconds) // HOUR_NS, 0, Kind.EVENT, Line.OWN, b'{"event":"segment"}')
-        (folder / segment_name(seq)).write_bytes(head)
-    write(root, "trade", [trade(20, 4.5, "5", symbol="ETHUSD")])
-    assert found(root) == []
-    write(root, "trade", [trade(10, 3.5, "5", symbol="ETHUSD")])
-    assert found(root) == [("coverage", "hashkey ETHUSD trade")]
+@pytest.mark.parametrize(("end", "is_stray"), [(60, False), (70, True)])
+def test_a_stream_without_coverage_has_a_minute_to_be_proved(root: Path, end: float, is_stray: bool) -> None:
+    """Until then the recorder may have died, or a copy may end."""
+    lived(root, end=end)
+    write(root, "trade", [trade(10, 3, "5", symbol="ETHUSD")])
+    assert found(root) == ([("coverage", "hashkey ETHUSD trade")] if is_stray else [])
 
 
 @pytest.mark.parametrize(("seconds", "is_stray"), [(-170, True), (-110, False), (930, False), (970, True)])
@@ -153,6 +145,18 @@ def test_candles_that_our_trades_do_not_make_are_found(root: Path) -> None:
     (one,) = check_coverage(root)
     assert (one.check, one.where, one.is_problem) == ("candles", "hashkey BTCUSD 1m", True)
     assert "volume 1, by REST 3" in one.detail
+
+
+@pytest.mark.parametrize(("begin", "end", "number"), [(-5, -3, 1), (-5, -1, 0), (61, 70, 0), (63, 70, 1)])
+def test_a_candle_is_not_compared_with_trades_so_near_to_a_gap_that_one_may_be_lost_in_it(
+    root: Path, begin: float, end: float, number: int
+) -> None:
+    """It covers 0 to 60 by the venue's clock; the gap is by ours."""
+    lived(root)
+    write(root, "gap", [gap(50, 71, "trade", begin, end, "disconnect")])
+    write(root, "trade", [trade(10, 3, "5")])
+    write(root, "kline", [candle(20, 75, 0, "5", volume=Decimal(3), source="rest")])
+    assert [one.check for one in check_coverage(root)] == ["candles"] * number
 
 
 def test_where_trades_have_a_gap_nothing_is_said(root: Path) -> None:

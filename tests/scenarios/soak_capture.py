@@ -18,7 +18,7 @@ from recorder.journal.recover import recover
 from tests.lake.seal_support import REC, START, VENUE, bbo_frame, depth_frame, trade_frame
 
 SYMBOLS = ("BTCUSD", "ETHUSD", "XRPUSD")
-STEP_NS = 20 * 1_000_000_000  # of journal time between two rounds
+STEP_NS = 240 * 1_000_000_000  # of journal time between two rounds
 PAUSE = 0.02  # of real time between two groups
 ROUNDS = 4  # in a group
 SEGMENT_GROUPS = 12

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -141,8 +141,10 @@ class Recorder:
         found: list[psutil.Process] = []
 
         def look() -> bool:
-            children = psutil.Process(self.running.pid).children()
-            found[:] = [c for c in children if module in c.cmdline()]
+            for child in psutil.Process(self.running.pid).children():
+                with suppress(psutil.Error):  # it may have ended by now
+                    if module in child.cmdline():
+                        found.append(child)
             return bool(found)
 
         wait_until(look, f"the process of {module} runs")

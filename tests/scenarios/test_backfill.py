@@ -19,8 +19,9 @@ from recorder.quality.verify_coverage import check_coverage
 from tests.scenarios.support import Exchange, Recorder, exchange, recorder, wait_until
 from tests.scenarios.test_run import recording_is_under_way, rows
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.slow
 SYMBOL = "ETHUSD"
+BY_HAND = {"RECORDER__RECORD__BACKFILL": "false"}  # we start it, when we know what it can find
 V1_HISTORY = 60  # trades
 MINUTE = 60
 CLOSED = 5.5  # seconds after its close, a candle may be asked for
@@ -63,32 +64,37 @@ def backfill(run: Recorder) -> dict[str, Any]:
 
 def test_trades_and_candles_of_a_killed_recorder_are_healed_and_only_once(tmp_path: Path) -> None:
     """More trades are lost than V1 sends again, and fewer than REST still has."""
-    with exchange(tmp_path, "--symbols", SYMBOL) as market, recorder(tmp_path, market) as run:
+    with (
+        exchange(tmp_path, "--symbols", SYMBOL, "--rate", "1.4") as market,
+        recorder(tmp_path, market, **BY_HAND) as run,
+    ):
         recording_is_under_way(run)
         run.kill(capture=True, writer=True)
         before = trades(market)
-        wait_until(
-            lambda: (trades(market) - before).total() > V1_HISTORY,
-            "more trades happen than the history of V1 has",
-            300,
-        )
+        wait_until(lambda: (trades(market) - before).total() > V1_HISTORY, "more trades happen than V1's history has")
         run.start()
         told = "SELECT count(DISTINCT channel) FROM gap WHERE channel IN ('trade', 'kline')"
         wait_until(lambda: rows(run.data, told) == [(2,)], "the streams are whole again")
         again = float(str(rows(run.data, "SELECT max(to_ns) FROM gap")[0][0])) / 1e9
+        now = trades(market)  # later, REST has forgotten those of the gap
         wait_until(lambda: time.time() > again + SETTLED, "what was under way has arrived")
-        now = trades(market)
         first = backfill(run)
         filled = rows(run.data, "SELECT count(*) FROM trade WHERE source = 'rest'")[0][0]
         closed = (again // MINUTE + 1) * MINUTE
         wait_until(lambda: time.time() > closed + CLOSED, "the candle of the gap's end has closed", MINUTE + 30)
-        second, third = backfill(run), backfill(run)
+        second = backfill(run)
         assert run.stop() == 0, run.log()
+        third = backfill(run)
+        said = [
+            (SYMBOL, one[0], *(Decimal(value) for value in one[1:6]), Decimal(one[7]), one[8], *map(Decimal, one[9:11]))
+            for one in ask(market, "/quote/v1/klines", symbol=SYMBOL, interval="1m", limit=1000)
+        ]
 
     assert [one["unfinished"] for one in (first, second, third)] == [""] * 3
-    healed = {gap["channel"]: at for at, one in enumerate((first, second, third)) for gap in one["healed"]}
-    assert healed["trade"] == 0
+    healed = {gap["channel"]: at for at, one in enumerate((first, second)) for gap in one["healed"]}
+    assert healed.get("trade") == 0, first
     assert healed["kline"] in (0, 1)
+    assert (third["healed"], third["left"]) == ([], [])
     assert (open_gaps(run, "trade"), open_gaps(run, "kline")) == (0, 0)
     assert open_gaps(run, "depth") == 1, "books never heal"
     stored = stored_trades(run)
@@ -99,30 +105,15 @@ def test_trades_and_candles_of_a_killed_recorder_are_healed_and_only_once(tmp_pa
     assert rows(run.data, "SELECT count(*) FROM quarantine") == [(0,)]
     assert [one for one in check_coverage(run.data) if one.is_problem] == []
 
-
-def test_candles_are_what_rest_says_and_a_second_run_adds_nothing(tmp_path: Path) -> None:
-    with exchange(tmp_path, "--symbols", SYMBOL) as market, recorder(tmp_path, market) as run:
-        recording_is_under_way(run)
-        closed = (time.time() // MINUTE + 1) * MINUTE
-        wait_until(lambda: time.time() > closed + CLOSED, "a candle has closed", MINUTE + 30)
-        assert run.stop() == 0, run.log()
-        first, second = backfill(run), backfill(run)
-        confirmed = rows(
-            run.data,
-            """SELECT symbol, epoch_ms(open_time), open, high, low, close, volume, quote_volume, trade_count,
-                      taker_buy_volume, taker_buy_quote_volume
-               FROM kline WHERE confirmed_by = 'rest' ORDER BY ALL""",
-        )
-        said = [
-            (SYMBOL, one[0], *(Decimal(value) for value in one[1:6]), Decimal(one[7]), one[8], *map(Decimal, one[9:11]))
-            for one in ask(market, "/quote/v1/klines", symbol=SYMBOL, interval="1m", limit=1000)
-        ]
-    assert first["rows"] > 0
+    confirmed = rows(
+        run.data,
+        """SELECT symbol, epoch_ms(open_time), open, high, low, close, volume, quote_volume, trade_count,
+                  taker_buy_volume, taker_buy_quote_volume
+           FROM kline WHERE confirmed_by = 'rest' ORDER BY ALL""",
+    )
     assert confirmed
     assert set(confirmed) <= set(said)
     written = (
         "SELECT count(*), count(DISTINCT (symbol, \"interval\", open_time)) FROM kline_update WHERE source = 'rest'"
     )
-    total, distinct = rows(run.data, written)[0]
-    assert total == distinct == len(confirmed)
-    assert (second["healed"], second["left"]) == ([], [])
+    assert rows(run.data, written) == [(len(confirmed), len(confirmed))]

@@ -9,22 +9,20 @@ import pytest
 
 import recorder as api
 from recorder.journal.reader import read_segment, segments
-from recorder.lake.copies import copy_faults
 from recorder.lake.schema import tables
 from recorder.quality.verify import verify
 from tests.scenarios.support import exchange, recorder, run_cli
 from tests.scenarios.test_run import SYMBOLS, recording_is_under_way
 
-pytestmark = pytest.mark.long
-COPIES = 5
+pytestmark = pytest.mark.slow
+COPIES = 3
 VIEWS = (*(table.view for table in tables().values()), "kline", "coverage", "instrument_now")
 ONCE = """
     SELECT count(*) - count(DISTINCT (venue, symbol, seq, idx)) FROM {view} WHERE seq IS NOT NULL"""
 
 
 def problems(data: Path) -> list[str]:
-    found = [str(finding) for finding in verify(data) if finding.is_problem]
-    return found + [str(fault) for fault in copy_faults(data) if fault.is_problem]
+    return [str(finding) for finding in verify(data) if finding.is_problem]
 
 
 def rows(data: Path, until_ns: int) -> dict[str, list[str]]:

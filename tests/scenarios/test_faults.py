@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from recorder.capture.clock import LEAST_MARGIN_NS
 from recorder.capture.tempo import PACE_VARIABLE
 from recorder.exchange import random_script
 from recorder.exchange.faults import KINDS, Script, script_of
@@ -24,7 +25,7 @@ from tests.scenarios.support import RECORDER, Exchange, Recorder, exchange, reco
 from tests.scenarios.test_run import SYMBOLS, recording_is_under_way, rows
 
 pytestmark = pytest.mark.slow
-MIXTURES = int(os.environ.get("RECORDER_FAULT_MIXTURES", "3"))
+MIXTURES = int(os.environ.get("RECORDER_FAULT_MIXTURES", "2"))
 FIRST_SEED = int(os.environ.get("RECORDER_FAULT_FIRST", "1"))
 IN_A_RUN = 10  # mixtures that one recorder meets, one after the other
 SPEED = 5.0
@@ -41,8 +42,10 @@ BEGIN = 25.0  # until the recorder is under way
 MIXTURE = 25.0
 LONGEST = 4.0
 COUNT = 8  # faults of a mixture
-APART = 7.0  # where each fault comes alone
-SLACK = 2.0 / SPEED  # our seconds that a gap may be longer than the outage, on each side
+APART = 6.0  # where each fault comes alone
+# Our seconds that a gap may be longer than the outage, on each side: 2 of the venue, and the margin before the last
+# good frame, which is by our clock.
+SLACK = 2.0 / SPEED + LEAST_MARGIN_NS / 1e9
 VICTIMS = ("capture", "writer", "both", "sealer", "backfill", "nobody")
 
 
@@ -112,7 +115,9 @@ def test_each_fault_alone_costs_nothing_that_coverage_does_not_name(tmp_path: Pa
     assert happened(market) == set(KINDS)
     check(run, market)
     at_work = faults(market.ledger, SPEED)
-    no_longer(overhangs(run.data, lambda _: at_work, SLACK), "a fault was at work")
+    # A stream that was silent is missing from its last push to its next one, however seldom it speaks.
+    found = [one for one in overhangs(run.data, lambda _: at_work, SLACK) if one.reason != "stale"]
+    no_longer(found, "a fault was at work")
 
 
 def happened(market: Exchange) -> set[str]:

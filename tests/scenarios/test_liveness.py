@@ -24,7 +24,7 @@ from recorder.exchange.registry import Key, Registry, Subscription
 from recorder.journal.format import Kind
 from tests.capture.test_run import SYMBOLS, Running, events, recording, records, settings
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.slow
 PACE = 10.0
 SECOND = 1_000_000_000
 BUSY, OTHER = SYMBOLS
@@ -210,7 +210,7 @@ async def test_an_acknowledged_symbol_that_is_dead_everywhere_is_left_in_peace(t
         venue.exchange.hub.delist(OTHER)
         looks = run.state.looks
         await run.until(lambda run: run.state.looks >= looks + 4, 30)
-        await until_spoken(run, "depth", BUSY, 300)
+        await until_spoken(run, "depth", BUSY, 100)
     assert events(tmp_path, "suspect", symbol=OTHER) == []
     assert events(tmp_path, "resubscribe", symbol=OTHER) == []
     assert events(tmp_path, "reconnect") == []
@@ -284,7 +284,7 @@ async def test_a_connection_that_is_old_is_replaced_without_a_moment_between(tmp
     timing = Timing(Tempo(PACE), rotate_seconds=20.0)
     async with market(tmp_path) as venue, recording(settings(venue.exchange, tmp_path), timing) as run:
         await run.until(all_live)
-        await run.until_event("disconnect", 6, reason="replaced", seconds=60)
+        await run.until_event("disconnect", 4, reason="replaced", seconds=60)
         books = _books(venue.ledger)
         await until_spoken(run, "depth", BUSY)
     assert events(tmp_path, "gap") == []

@@ -13,7 +13,7 @@ from recorder.quality.verify import verify
 from tests.scenarios.support import exchange, recorder, run_cli
 from tests.scenarios.test_run import SYMBOLS, rows
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.slow
 ALL = "SELECT * FROM {view} ORDER BY seq, idx, venue, symbol"
 # Segments last longer than the run: what it received is all in the journal when it dies.
 SETTINGS = {"RECORDER__JOURNAL__KEEP_RAW_DAYS": "7", "RECORDER__JOURNAL__SEGMENT_SECONDS": "3600"}
@@ -25,7 +25,7 @@ def stored(data: Path) -> dict[str, list[str]]:
 
 def test_a_lake_decoded_from_the_archive_equals_the_one_that_was_recorded(tmp_path: Path) -> None:
     with exchange(tmp_path, *SYMBOLS, "--rate", "10") as market, recorder(tmp_path, market, **SETTINGS) as run:
-        market.wait_for_frames(800)
+        market.wait_for_frames(250)
         run.kill(capture=True, writer=True)
     (run.data / "raw" / "main").mkdir(parents=True, exist_ok=True)  # as a writer that archives leaves it
     assert len(segments(run.data / "journal" / "main")) == 1
@@ -37,7 +37,7 @@ def test_a_lake_decoded_from_the_archive_equals_the_one_that_was_recorded(tmp_pa
         report = seal_from_raw(run.data / "raw", tmp_path / name, "main")
         assert report.is_whole, report
         assert stored(tmp_path / name) == before
-        assert [str(finding) for finding in verify(tmp_path / name) if finding.is_problem] == []
+    assert [str(finding) for finding in verify(tmp_path / "once") if finding.is_problem] == []
     coverage = "FROM coverage ORDER BY ALL"
     assert rows(tmp_path / "once", coverage) == rows(run.data, coverage)
     assert api.open_lake(tmp_path / "once").symbols() == api.open_lake(run.data).symbols()
