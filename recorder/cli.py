@@ -245,10 +245,10 @@ def seal(
     json: Json = False,
 ) -> None:
     """Recover and seal everything that is closed; the recorder must be stopped."""
+    from recorder.journal.format import BACKFILL
     from recorder.lake.seal_all import seal_all
     from recorder.logs import set_up_logs
     from recorder.monitor.report import print_from_raw, print_json, print_seal
-    from recorder.quality.backfill_schedule import SUFFIX
 
     settings = load(config, data)
     set_up_logs()
@@ -259,11 +259,11 @@ def seal(
         (print_json if json else print_from_raw)(made)
         raise typer.Exit(0 if made.is_whole else 1)
     report = seal_all(settings.data.dir, settings.data.recorder)
-    also = settings.data.recorder + SUFFIX
+    also = settings.data.recorder + BACKFILL
     if (settings.data.dir / "journal" / also).is_dir():
         report += seal_all(settings.data.dir, also)
     (print_json if json else print_seal)(report)
-    raise typer.Exit(1 if report.failed or report.damaged else 0)
+    raise typer.Exit(1 if report.failed or report.damaged or report.copied else 0)
 
 
 @app.command()

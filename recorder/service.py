@@ -20,7 +20,8 @@ from recorder.capture.run import capture
 from recorder.capture.state import CaptureState
 from recorder.config import Settings
 from recorder.errors import LakeError
-from recorder.quality.backfill_schedule import SUFFIX, command, next_run
+from recorder.journal.format import BACKFILL
+from recorder.quality.backfill_schedule import command, next_run
 
 log = structlog.get_logger()
 
@@ -162,7 +163,7 @@ class Backfill:
                 continue
             last_run = time.time_ns()
             await self._run(command(self.settings))
-            if any((self.settings.data.dir / "closed").glob(f"{self.settings.data.recorder}{SUFFIX}~*")):
+            if any((self.settings.data.dir / "closed").glob(f"{self.settings.data.recorder}{BACKFILL}~*")):
                 await self._run(self._seal())
 
     async def _run(self, argv: Sequence[str]) -> None:
@@ -180,7 +181,7 @@ class Backfill:
 
     def _seal(self) -> Sequence[str]:
         """Its files have a recorder id of their own, which the sealer beside us does not watch."""
-        where = ("--data", str(self.settings.data.dir), "--rec", self.settings.data.recorder + SUFFIX)
+        where = ("--data", str(self.settings.data.dir), "--rec", self.settings.data.recorder + BACKFILL)
         return [sys.executable, "-m", "recorder.lake.seal", "--once", *where]
 
     async def stop(self) -> None:

@@ -10,6 +10,7 @@ from struct import Struct
 from typing import NamedTuple
 from zlib import crc32
 
+BACKFILL = "-backfill"  # after a recorder's name: under which its backfill keeps a journal and files
 HOUR_NS = 3_600_000_000_000
 FORMAT = 1  # in the `segment` event that opens each file
 

@@ -25,7 +25,7 @@ from recorder import __version__
 from recorder.capture.rest import Pace, Rest
 from recorder.config import Settings, load
 from recorder.errors import JournalError, RecorderError, VenueError
-from recorder.journal.format import FORMAT, Kind, Line
+from recorder.journal.format import BACKFILL, FORMAT, Kind, Line
 from recorder.journal.lock import Lock
 from recorder.journal.reader import closed_segments
 from recorder.journal.recover import recover
@@ -39,7 +39,6 @@ from recorder.lake.reader import Lake
 from recorder.lake.times import Moment, moment
 from recorder.quality import plan
 from recorder.quality.backfill_ask import INTERVAL_SECONDS, Asker, Unanswered
-from recorder.quality.backfill_schedule import SUFFIX
 from recorder.quality.plan import Left
 from recorder.quality.reconcile import match, read_trades
 from recorder.venues.hashkey.endpoints import endpoints
@@ -94,7 +93,7 @@ async def run(
     now: Callable[[], int] = time.time_ns,
 ) -> Report:
     """The same, inside an event loop. What was learnt before it is cancelled is kept."""
-    root, rec = settings.data.dir, settings.data.recorder + SUFFIX
+    root, rec = settings.data.dir, settings.data.recorder + BACKFILL
     check_format(root)
     folder = root / "journal" / rec
     folder.mkdir(parents=True, exist_ok=True)

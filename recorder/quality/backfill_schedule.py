@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 from recorder.config import Settings
 
-SUFFIX = "-backfill"  # of the recorder id under which backfill keeps its journal and files
 SECOND = 10**9
 MINUTE = 60 * SECOND
 EVERY = 10 * MINUTE
