@@ -60,9 +60,10 @@ def start_and_signal(data: Path, after_seconds: float, number: signal.Signals) -
 
 def start_whole(data: Path) -> None:
     """Until it records, and then it finds nothing wrong with what starts before it left."""
+    before = set((data / "journal").glob("*/*.jrn"))
     process = started(data)
     try:
-        wait_until(lambda: any((data / "journal").glob("*/*.jrn")), "the journal grows")
+        wait_until(lambda: bool(set((data / "journal").glob("*/*.jrn")) - before), "it begins a segment")
         process.terminate()
         ended_well(process)
     finally:

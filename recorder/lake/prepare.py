@@ -21,7 +21,7 @@ def prepare(root: Path) -> None:
 
 
 def check_owner(root: Path, rec: str) -> None:
-    """Raise LakeError if another recorder's rows are here: coverage follows seqs, which only mean something within one."""
+    """Raise LakeError if another recorder's rows are here: coverage follows seqs, which are those of one."""
     parts = (PartName.parse(path.name) for folder in FOLDERS for path in (root / folder).glob("*/date=*/*.parquet"))
     found = {name.rec for name in parts if name is not None}
     found |= {path.name for path in (root / "journal").glob("*/") if any(path.glob(f"*{SUFFIX}"))}

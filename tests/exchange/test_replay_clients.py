@@ -33,6 +33,7 @@ def replaying(root: Path, speed: str) -> Iterator[dict[str, str]]:
     assert process.returncode == 0, told.decode()
 
 
+@pytest.mark.slow
 async def test_ccxt_consumes_it_unchanged(tmp_path: Path) -> None:
     """A client written by others against the real venue."""
     with replaying(small(tmp_path / "lake"), "2") as at:
@@ -129,6 +130,7 @@ def listen(url: str, subscriptions: list[dict[str, Any]], wanted: dict[str, int]
     return client
 
 
+@pytest.mark.slow
 def test_the_documented_python_client_consumes_v1(tmp_path: Path) -> None:
     wanted = [
         {"symbol": "BTCUSD", "topic": topic, "event": "sub", "params": {"binary": False}, "id": number}
@@ -145,6 +147,7 @@ def test_the_documented_python_client_consumes_v1(tmp_path: Path) -> None:
     assert not client.errors
 
 
+@pytest.mark.slow
 def test_the_documented_python_client_consumes_v2(tmp_path: Path) -> None:
     wanted = [
         {"topic": topic, "event": "sub", "params": {"symbol": "BTCUSD"} | more}

@@ -7,6 +7,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.scenarios.support import exchange, recorder, wait_until
@@ -34,6 +35,7 @@ def get(port: int, path: str) -> tuple[int, str]:
         return 0, ""
 
 
+@pytest.mark.slow
 def test_it_tells_what_is_recorded_and_turns_unwell_when_the_disk_runs_low(tmp_path: Path) -> None:
     port = free_port()
 

@@ -46,6 +46,7 @@ def test_a_clean_run_equals_the_ledger(tmp_path: Path) -> None:
     assert {"start", "connect", "subscribe", "live", "stop"} <= events
 
 
+@pytest.mark.slow
 def test_reading_works_while_it_records_and_every_answer_is_whole(tmp_path: Path) -> None:
     with exchange(tmp_path, *SYMBOLS, "--rate", "5") as market, recorder(tmp_path, market) as run:
         recording_is_under_way(run)
