@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test setup check fast slow long freqtrade bench format tables clean
+.PHONY: demo test setup check fast slow freqtrade bench format tables clean
 demo: .venv/ready ## simulated exchange, record, query, show
 	$(BIN)/recorder demo
 
@@ -15,13 +15,10 @@ check: .venv/dev-ready
 	$(BIN)/recorder tables --check
 
 fast: .venv/dev-ready
-	$(BIN)/pytest -q -n 2 --dist worksteal -m "not slow and not long"
+	$(BIN)/pytest -q -n 2 --dist worksteal -m "not slow"
 
 slow: .venv/dev-ready
 	$(BIN)/pytest -q -n 3 --dist worksteal -m slow
-
-long: .venv/dev-ready
-	$(BIN)/pytest -q -n 2 -m long
 
 freqtrade: .venv-freqtrade/ready .venv/dev-ready ## its own data handler reads our files
 	FREQTRADE_PYTHON=$(CURDIR)/.venv-freqtrade/bin/python $(BIN)/pytest -q tests/exports/test_freqtrade.py

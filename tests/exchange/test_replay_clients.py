@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import ccxt.pro
+import pytest
 import websocket
 
 from tests.exchange.test_replay import small
