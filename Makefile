@@ -15,7 +15,7 @@ check: .venv/dev-ready
 	$(BIN)/recorder tables --check
 
 fast: .venv/dev-ready
-	$(BIN)/pytest -q -n 2 --dist worksteal -m "not slow"
+	$(BIN)/pytest -q -n 3 --dist worksteal -m "not slow"
 
 slow: .venv/dev-ready
 	$(BIN)/pytest -q -n 3 --dist worksteal -m slow
