@@ -25,6 +25,7 @@ from recorder.lake.pins import Pin, read_pin
 from recorder.lake.schema import tables
 from recorder.lake.times import SLACK, Moment, dates, literal, moment, within
 from recorder.lake.views import files_sql, lake_sql, multipliers_sql
+from recorder.lake.whole import check_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -148,27 +149,37 @@ class Lake:
             self.refresh()
             return self.con.sql(query, params=params or None)
 
-    def trades(self, symbol: str, start: Moment = None, end: Moment = None) -> Relation:
-        """Trades with start <= exchange_time < end, in their order."""
-        return self._rows("trade", symbol, start, end, "exchange_time, trade_id, seq, idx")
+    def trades(self, symbol: str, start: Moment = None, end: Moment = None, whole: bool = False) -> Relation:
+        """Trades with start <= exchange_time < end, in their order.
 
-    def bbo(self, symbol: str, start: Moment = None, end: Moment = None) -> Relation:
-        """Best bids and offers with start <= exchange_time < end, in their order."""
-        return self._rows("bbo", symbol, start, end, "exchange_time, seq, idx")
+        `whole=True` raises LakeError, which names the gaps, unless coverage calls all of the range ok or healed.
+        """
+        return self._rows("trade", symbol, start, end, "exchange_time, trade_id, seq, idx", whole)
 
-    def depth(self, symbol: str, start: Moment = None, end: Moment = None) -> Relation:
+    def bbo(self, symbol: str, start: Moment = None, end: Moment = None, whole: bool = False) -> Relation:
+        """Best bids and offers with start <= exchange_time < end, in their order.
+
+        `whole=True` raises LakeError, which names the gaps, unless coverage calls all of the range ok or healed.
+        """
+        return self._rows("bbo", symbol, start, end, "exchange_time, seq, idx", whole)
+
+    def depth(self, symbol: str, start: Moment = None, end: Moment = None, whole: bool = False) -> Relation:
         """Books with start <= exchange_time < end; of one recorder in order of arrival, as the files are.
 
-        They are not sorted, since a day of books is more than most memories hold.
+        They are not sorted, since a day of books is more than most memories hold. `whole`: see `trades`.
         """
-        return self._rows("depth", symbol, start, end, "")
+        return self._rows("depth", symbol, start, end, "", whole)
 
-    def klines(self, symbol: str, interval: str = "1m", start: Moment = None, end: Moment = None) -> Relation:
-        """The last word on each candle with start <= open_time < end."""
+    def klines(
+        self, symbol: str, interval: str = "1m", start: Moment = None, end: Moment = None, whole: bool = False
+    ) -> Relation:
+        """The last word on each candle with start <= open_time < end. `whole`: see `trades`."""
         low, high = moment(start), moment(end)
         first = f"{low - SLACK:%Y-%m-%d}" if low else NO_ROWS_DATE
         wanted = [f"symbol = {quoted(symbol)}", f"interval = {quoted(interval)}", *within("open_time", low, high)]
         self._check_symbol("kline_update", symbol)
+        if whole:
+            check_whole(self.coverage(symbol, "kline", low, high).fetchall(), "kline", symbol, low, high)
         query = f"FROM klines_since(DATE '{first}') WHERE {' AND '.join(wanted)} ORDER BY venue, open_time"
         return self.sql(query)
 
@@ -246,9 +257,11 @@ class Lake:
         low, high = (literal(t) if t else "NULL" for t in (moment(start), moment(end)))
         return self.sql(f"FROM ohlcv({quoted(symbol)}, {quoted(interval)}, {low}, {high})")
 
-    def _rows(self, view: str, symbol: str, start: Moment, end: Moment, order: str) -> Relation:
+    def _rows(self, view: str, symbol: str, start: Moment, end: Moment, order: str, whole: bool) -> Relation:
         low, high = moment(start), moment(end)
         self._check_symbol(view, symbol)
+        if whole:
+            check_whole(self.coverage(symbol, view, low, high).fetchall(), view, symbol, low, high)
         wanted = [f"symbol = {quoted(symbol)}", *within("exchange_time", low, high), *dates(low, high)]
         ordered = f" ORDER BY {order}" if order else ""
         return self.sql(f"FROM {view} WHERE {' AND '.join(wanted)}{ordered}")
