@@ -117,3 +117,17 @@ def test_trades_and_candles_of_a_killed_recorder_are_healed_and_only_once(tmp_pa
         "SELECT count(*), count(DISTINCT (symbol, \"interval\", open_time)) FROM kline_update WHERE source = 'rest'"
     )
     assert rows(run.data, written) == [(len(confirmed), len(confirmed))]
+
+
+def test_a_recorder_heals_by_itself(tmp_path: Path) -> None:
+    """On its own schedule: after its start, and when the candle of a gap has closed."""
+    with exchange(tmp_path, "--symbols", SYMBOL) as market, recorder(tmp_path, market) as run:
+        recording_is_under_way(run)
+        run.kill(capture=True, writer=True)
+        run.start()
+        healed = "SELECT count(*) FROM coverage WHERE channel = 'kline' AND status = 'healed'"
+        wait_until(lambda: rows(run.data, healed) == [(1,)], "the candles are healed", 2 * MINUTE + 30)
+        assert rows(run.data, "SELECT count(*) FROM kline WHERE confirmed_by = 'rest'")[0][0]
+        assert run.stop() == 0, run.log()
+    assert (open_gaps(run, "trade"), open_gaps(run, "kline"), open_gaps(run, "depth")) == (0, 0, 1)
+    assert [one for one in check_coverage(run.data) if one.is_problem] == []
