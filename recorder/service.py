@@ -152,7 +152,7 @@ class Backfill:
 
     async def _keep_on(self, state: CaptureState) -> None:
         last_run: int | None = None
-        gap_closed: int | None = None
+        gap_closed = time.time_ns()  # a start ends the gaps of the stop, perhaps before we look for the first time
         open_gaps = 0
         while True:
             await asyncio.sleep(LOOK_SECONDS)
