@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from recorder.errors import LakeError
-from recorder.journal.format import HOUR_NS, Kind, Line, Record
+from recorder.journal.format import BACKFILL, HOUR_NS, Kind, Line, Record
 from recorder.journal.lock import Lock
 from recorder.journal.reader import segments
 from recorder.lake.disk import make_folder, publish_text
@@ -71,11 +71,16 @@ class RawReport:
 def seal_from_raw(raw: Path, root: Path, rec: str, *, now_ns: int | None = None) -> RawReport:
     """Decode what is below `raw` into a lake at `root`, and seal what is over.
 
-    Data of one recorder become those of `rec`; of several (each has its own seqs), each keeps its name. Raises
-    LakeError if there is nothing to decode, or `root` holds rows of such a recorder from elsewhere; BusyError while
-    somebody writes there.
+    Data of one recorder become those of `rec`; a recorder and its backfill, each with its own seqs, keep their names.
+    Raises LakeError if there is nothing to decode, or data of several, or `root` holds rows of such a recorder from
+    elsewhere; BusyError while somebody writes there.
     """
     found = sources(raw)
+    owners = sorted({name.removesuffix(BACKFILL) for name in found})
+    if len(owners) > 1:
+        raise LakeError(
+            f"{raw}: raw data of several recorders ({', '.join(owners)}), and a lake has one; name one's folder"
+        )
     if len(found) == 1:
         found = {rec: next(iter(found.values()))}
     moment = time.time_ns() if now_ns is None else now_ns

@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import os
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from recorder.journal import disk
 from recorder.journal.format import Kind
 from recorder.journal.reader import scan_segment, segments
 from tests.capture.test_run import SYMBOLS, events, recording, records, settings
+from tests.small_disk import mounted
 
 pytestmark = pytest.mark.slow
 SIZE_MB = 4
@@ -25,19 +24,8 @@ SIZE_MB = 4
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of a few megabytes of its own."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={SIZE_MB}m", "tmpfs", str(place)]
-    try:
-        mounted = os.geteuid() == 0 and subprocess.run(command, capture_output=True, check=False).returncode == 0
-    except FileNotFoundError:
-        mounted = False
-    if not mounted:
-        pytest.skip("a file system can be mounted here only by root")
-    try:
+    with mounted(tmp_path / "disk", SIZE_MB) as place:
         yield place
-    finally:
-        subprocess.run(["umount", "-l", str(place)], check=True)
 
 
 @pytest.fixture

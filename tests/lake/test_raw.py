@@ -323,17 +323,21 @@ def test_a_lake_that_holds_rows_is_refused_and_so_is_a_folder_without_raw_data(t
         seal_from_raw(root / "hot", tmp_path / "new", REC)
 
 
-def test_each_of_several_recorders_keeps_its_name(tmp_path: Path) -> None:
+def test_a_recorder_and_its_backfill_keep_their_names_and_two_recorders_are_refused(tmp_path: Path) -> None:
     root = recorded(tmp_path / "data")
     one = seal_from_raw(root / "raw", tmp_path / "one", REC)
-    shutil.copytree(root / "raw" / REC, root / "raw" / "other")
+    shutil.copytree(root / "raw" / REC, root / "raw" / f"{REC}-backfill")
     both = seal_from_raw(root / "raw", tmp_path / "new", REC)
     assert both.is_whole and (both.sources, both.records) == (2 * one.sources, 2 * one.records)
     for table in ("depth", "bbo"):
         names = [Path(path).name for path in open_lake(tmp_path / "new").files(table)]
-        assert {name.partition("~")[0] for name in names if "~" in name} == {REC, "other"}
+        assert {name.partition("~")[0] for name in names if "~" in name} == {REC, f"{REC}-backfill"}
     with pytest.raises(LakeError, match="name an empty directory"):
         seal_from_raw(root / "raw", tmp_path / "new", REC)
+    shutil.copytree(root / "raw" / REC, root / "raw" / "other")
+    with pytest.raises(LakeError, match="several recorders"):
+        seal_from_raw(root / "raw", tmp_path / "two", REC)
+    assert not (tmp_path / "two").exists()
 
 
 def test_own_events_of_damage_make_no_difference(tmp_path: Path) -> None:

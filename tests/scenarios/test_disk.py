@@ -17,6 +17,7 @@ from recorder.quality.verify import verify
 from tests.scenarios.ledger import compare
 from tests.scenarios.support import Recorder, exchange, recorder, run_cli, wait_until
 from tests.scenarios.test_run import SYMBOLS, recording_is_under_way, rows
+from tests.small_disk import mounted
 
 pytestmark = pytest.mark.slow
 MIB = 1 << 20
@@ -37,19 +38,8 @@ main()
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    place = tmp_path / "disk"
-    place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={SIZE_MB}m", "tmpfs", str(place)]
-    try:
-        mounted = os.geteuid() == 0 and subprocess.run(command, capture_output=True, check=False).returncode == 0
-    except FileNotFoundError:
-        mounted = False
-    if not mounted:
-        pytest.skip("a file system can be mounted here only by root")
-    try:
+    with mounted(tmp_path / "disk", SIZE_MB) as place:
         yield place
-    finally:
-        subprocess.run(["umount", "-l", str(place)], check=True)
 
 
 class Forgetful(Recorder):
